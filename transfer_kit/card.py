@@ -1,0 +1,69 @@
+"""The card of a Detector: what it is, what it learned from, and what was measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from transfer_kit.recipe import CodecSettings, NetworkSettings
+
+Channels = tuple[float, float, float]
+
+
+class TrainingData(BaseModel):
+    """Part of a dataset that a detector learned from, or that its threshold was chosen on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str
+    organ: str
+    split: str
+    cases: list[str] = Field(description="Case identifiers, so that no later test can hold them")
+    n_images: int
+    n_nuclei: int
+    licence: str
+    synthetic: bool = False
+    digest: str = Field(description="Content hash of images and annotations")
+
+
+class Measurement(BaseModel):
+    """F1 and its companions on images that the detector never saw."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str
+    organ: str
+    split: str
+    scores: dict[str, float | int | None]
+
+
+class DetectorCard(BaseModel):
+    """Everything about a Detector but its weights; travels inside the weights file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    description: str = ""
+    organ: str = ""
+    stain: str = "H&E"
+    mpp: Annotated[float, Field(gt=0)]
+    mean: Channels = Field(description="Of each channel of the training images, 0 to 1")
+    std: Channels
+    network: NetworkSettings
+    codec: CodecSettings
+    classes: tuple[str, ...] = ("",)
+    threshold: float
+    threshold_chosen_on: str = "not chosen: the codec's default"
+    radius_um: float = 2.0
+    base: str | None = None
+    data: list[TrainingData] = []
+    held_out: list[TrainingData] = Field([], description="Cases kept for tests, also later ones")
+    licence: str = "unstated"
+    recipe: dict[str, Any] = {}
+    seed: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    created: str = ""
+    versions: dict[str, str] = {}
+    measured: list[Measurement] = []

@@ -1,0 +1,44 @@
+"""All commands, under one name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from transfer_kit import __version__
+from transfer_kit.cli import data, models
+from transfer_kit.cli.doctor import doctor
+from transfer_kit.cli.evaluate import evaluate
+from transfer_kit.cli.finetune import finetune
+from transfer_kit.cli.predict import predict
+from transfer_kit.cli.ui import ui
+
+app = typer.Typer(
+    name="transfer-kit",
+    help="Adapt a nucleus detector to a new organ with few labels, honestly measured.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (finetune, evaluate, predict):
+    app.command()(command)
+app.add_typer(data.app)
+app.add_typer(models.app)
+for command in (ui, doctor):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"transfer-kit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say it.")
+    ] = False,
+) -> None:
+    """Adapt a nucleus detector to a new organ with few labels, honestly measured."""

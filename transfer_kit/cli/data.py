@@ -1,0 +1,336 @@
+"""`transfer-kit data`: list, show, check, add, split and convert datasets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from transfer_kit.errors import UserError
+
+if TYPE_CHECKING:
+    from transfer_kit.data.dataset import Dataset
+
+app = typer.Typer(
+    name="data", help="Datasets: list, show, check, add, split, convert.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="The same for programs.")]
+Name = Annotated[str, typer.Argument(help="An organ, a dataset name, a folder or a yaml.")]
+Sheet = Annotated[
+    Path | None, typer.Option("--sheet", help="Write a PNG with all annotations drawn in.")
+]
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """All datasets that go by a name, and whether their images are on this machine."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from transfer_kit.stores.datasets import list_datasets
+
+    rows = []
+    for stored in list_datasets():
+        card = stored.card
+        rows.append(
+            {
+                "name": stored.name,
+                "origin": stored.origin,
+                "organ": card.organ if card else stored.name,
+                "stain": card.stain if card else "H&E",
+                "mpp": card.mpp if card else None,
+                "licence": card.licence if card else "",
+                "synthetic": card.synthetic if card else stored.origin == "embedded",
+                "images": _where(stored.root, stored.origin),
+                "source": card.source if card else "",
+            }
+        )
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("dataset", "organ", "stain", "µm/px", "licence", "images")
+    for row in rows:
+        mpp = f"{row['mpp']:g}" if row["mpp"] else ""
+        organ = f"{row['organ']} (synthetic)" if row["synthetic"] else str(row["organ"])
+        table.add_row(
+            str(row["name"]), organ, str(row["stain"]), mpp, str(row["licence"]), str(row["images"])
+        )
+    Console().print(table)
+
+
+def _where(root: Path | None, origin: str) -> str:
+    if root is not None:
+        return str(root)
+    return "drawn on first use" if origin == "embedded" else "not on this machine"
+
+
+@app.command()
+def show(name: Name, sheet: Sheet = None, as_json: Json = False) -> None:
+    """Card, splits, cases and nuclei of a dataset."""
+    from rich.console import Console
+
+    from transfer_kit.data.contact_sheet import contact_sheet
+    from transfer_kit.stores.datasets import find_dataset
+
+    dataset = find_dataset(name)
+    document = {**_summary(dataset), "card": dataset.card.model_dump(mode="json")}
+    if sheet is not None:
+        document["sheet"] = str(contact_sheet(dataset, sheet))
+    if as_json:
+        print(json.dumps(document))
+        return
+    console = Console()
+    _print_summary(dataset, document, console)
+    if sheet is not None:
+        console.print(f"Contact sheet: {sheet}", soft_wrap=True)
+
+
+def _summary(dataset: Dataset) -> dict[str, Any]:
+    """Images, cases and nuclei, of the whole and of each split."""
+    nuclei = {s.id: len(s.annotation()) for s in dataset if s.source}
+    splits = {}
+    for split in ("train", "validation", "test", ""):
+        samples = [sample for sample in dataset if dataset.split_of(sample) == split]
+        if samples or split:
+            splits[split or "none"] = {
+                "images": len(samples),
+                "cases": sorted({sample.case for sample in samples}),
+                "nuclei": sum(nuclei.get(sample.id, 0) for sample in samples),
+            }
+    return {
+        "name": dataset.name,
+        "root": str(dataset.root),
+        "images": len(dataset),
+        "cases": len(dataset.cases),
+        "nuclei": sum(nuclei.values()),
+        "mpp": sorted({sample.mpp for sample in dataset}),
+        "splits": splits,
+    }
+
+
+def _print_summary(dataset: Dataset, document: Mapping[str, Any], console: Any) -> None:
+    from rich.table import Table
+
+    card = dataset.card
+    about = Table(show_header=False, box=None, pad_edge=False)
+    about.add_row("dataset", card.name + (" (synthetic)" if card.synthetic else ""))
+    about.add_row("organ", f"{card.organ}, {card.species}, {card.stain}")
+    about.add_row("µm per pixel", ", ".join(f"{mpp:g}" for mpp in document["mpp"]))
+    for label, text in (
+        ("classes", ", ".join(card.classes)),
+        ("licence", card.licence),
+        ("source", card.source),
+        ("about", card.description),
+        ("images", str(dataset.root)),
+    ):
+        if text:
+            about.add_row(label, text)
+    console.print(about)
+    table = Table("split", "images", "cases", "nuclei", "which cases")
+    for split, row in document["splits"].items():
+        cases = row["cases"]
+        shown = ", ".join(cases[:8]) + (" …" if len(cases) > 8 else "")
+        table.add_row(split, str(row["images"]), str(len(cases)), str(row["nuclei"]), shown)
+    table.add_section()
+    total = [str(document[key]) for key in ("images", "cases", "nuclei")]
+    table.add_row("all", *total)
+    console.print(table)
+
+
+@app.command()
+def check(
+    name: Name,
+    sheet: Sheet = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="A rule not to apply, such as wrong-mpp.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find what ruins trainings: labels off the nuclei, a wrong scale, images in two splits.
+
+    Exits with 0 where there is no error (warnings may be there), with 1 where there is one, and
+    with 2 where the dataset cannot be opened at all.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from transfer_kit.data.check import check_dataset
+    from transfer_kit.data.contact_sheet import contact_sheet
+    from transfer_kit.stores.datasets import find_dataset
+
+    dataset = find_dataset(name)
+    findings = [found for found in check_dataset(dataset) if found.code not in (ignore or [])]
+    errors = sum(finding.severity == "error" for finding in findings)
+    written = str(contact_sheet(dataset, sheet)) if sheet else None
+    if as_json:
+        rows = [vars(finding) for finding in findings]
+        document = {"name": dataset.name, "images": len(dataset), "errors": errors}
+        print(json.dumps({**document, "findings": rows, "sheet": written}))
+    else:
+        console = Console()
+        if findings:
+            table = Table("", "rule", "what and how to mend it", show_lines=True)
+            for finding in findings:
+                colour = "red" if finding.severity == "error" else "yellow"
+                severity = f"[{colour}]{finding.severity}[/]"
+                table.add_row(severity, finding.code, finding.message)
+            console.print(table)
+        console.print(
+            f"{dataset.name}: {len(dataset)} images of {len(dataset.cases)} cases, "
+            f"{errors} errors, {len(findings) - errors} warnings."
+        )
+        if written:
+            console.print(f"Contact sheet: {written}", soft_wrap=True)
+    if errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def add(
+    folder: Annotated[Path, typer.Argument(help="A folder of images and annotations.")],
+    name: Annotated[str | None, typer.Option(help="What to call it; the folder's name.")] = None,
+    organ: Annotated[str | None, typer.Option(help="Such as breast or eye.")] = None,
+    species: Annotated[str | None, typer.Option(help="Such as human.")] = None,
+    stain: Annotated[str | None, typer.Option(help="Such as H&E.")] = None,
+    mpp: Annotated[float | None, typer.Option(help="µm per pixel: 0.25 at 40×.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Such as CC BY 4.0, or private.")] = None,
+    case_pattern: Annotated[
+        str | None,
+        typer.Option(help="Regular expression on the image's path; its group is the patient."),
+    ] = None,
+    annotations: Annotated[
+        str | None, typer.Option(help="Where they are, such as 'labels/{stem}_mask.png'.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="Their format, where it is not seen.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Over an older card.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write dataset.yaml for a folder, asking what the files do not tell, and know it by name."""
+    from rich.console import Console
+
+    from transfer_kit.data.card import CARD_NAME, DatasetCard
+    from transfer_kit.data.proposal import propose_card
+    from transfer_kit.stores.datasets import add_dataset, register
+
+    given = {
+        "name": name,
+        "organ": organ,
+        "species": species,
+        "stain": stain,
+        "mpp": mpp,
+        "licence": licence,
+        "case_pattern": case_pattern,
+        "annotations": annotations,
+        "format": format,
+    }
+    fields = {key: value for key, value in given.items() if value is not None}
+    notes: tuple[str, ...] = ()
+    if (folder / CARD_NAME).exists() and not fields and not replace:
+        path = register(folder)
+    else:
+        proposal = propose_card(folder, annotations=annotations, format=format)
+        fields = {**proposal.fields, **fields}
+        missing = [question for question in proposal.questions if question.field not in fields]
+        notes = proposal.notes
+        fields |= _ask(folder, {question.field: question.text for question in missing})
+        path = add_dataset(folder, fields, replace=replace)
+    card = DatasetCard.read(path)
+    if as_json:
+        document = {"name": card.name, "path": str(path), "card": card.model_dump(mode="json")}
+        print(json.dumps({**document, "notes": notes}))
+        return
+    console = Console()
+    for note in notes:
+        console.print(note)
+    console.print(f"{card.name} is known now; its card is {path}", soft_wrap=True)
+    console.print(f"Next: transfer-kit data check {card.name} --sheet {card.name}.png")
+
+
+def _ask(folder: Path, questions: Mapping[str, str]) -> dict[str, Any]:
+    """The answers, from the terminal; without one, all that is missing in one sentence."""
+    if questions and not _at_a_terminal():
+        options = " ".join(f"--{field} …" for field in questions)
+        raise UserError(
+            f"The files in {folder} do not tell {', '.join(questions)}; add {options}."
+        )
+    return {
+        field: typer.prompt(text, type=float if field == "mpp" else str, err=True)
+        for field, text in questions.items()
+    }
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+@app.command()
+def split(
+    name: Name,
+    fractions: Annotated[
+        str | None, typer.Option(help="Of training, validation and test, such as 0.6,0.2,0.2.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed deals the cases otherwise.")] = 0,
+    validation_case: Annotated[
+        list[str] | None, typer.Option(help="A case for validation; may be repeated.")
+    ] = None,
+    test_case: Annotated[
+        list[str] | None, typer.Option(help="A case for the test; may be repeated.")
+    ] = None,
+    train_case: Annotated[
+        list[str] | None, typer.Option(help="A case for training; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Deal the cases to training, validation and test, and write the lists into the card.
+
+    Named cases go where they are named; the others are dealt by the fractions.
+    """
+    from rich.console import Console
+
+    from transfer_kit.data.dataset import Dataset
+    from transfer_kit.data.splits import explicit_plan, parse_fractions
+    from transfer_kit.stores.datasets import find_dataset, save_splits
+
+    dataset = find_dataset(name)
+    named = {"train": train_case, "validation": validation_case, "test": test_case}
+    plan = explicit_plan(
+        dataset.cases,
+        named={split: cases or [] for split, cases in named.items()},
+        fractions=parse_fractions(fractions or "0.6,0.2,0.2"),
+        seed=seed,
+    )
+    path = save_splits(name, dataset, plan)
+    changed = Dataset.open(path, root=dataset.root)
+    document = _summary(changed)
+    if as_json:
+        print(json.dumps({**document, "path": str(path)}))
+        return
+    console = Console()
+    _print_summary(changed, document, console)
+    console.print(f"Written to {path}", soft_wrap=True)
+
+
+@app.command()
+def convert(
+    name: Name,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder.")],
+    format: Annotated[str, typer.Option(help="geojson, csv, instances or coco.")] = "geojson",
+    as_json: Json = False,
+) -> None:
+    """Copy a dataset into a folder of its own, with its annotations in another format."""
+    from rich.console import Console
+
+    from transfer_kit.data.convert import convert_dataset
+    from transfer_kit.stores.datasets import find_dataset
+
+    dataset = find_dataset(name)
+    path = convert_dataset(dataset, output, format)
+    if as_json:
+        print(json.dumps({"path": str(path), "images": len(dataset), "format": format}))
+        return
+    Console().print(f"{len(dataset)} images with {format} annotations: {path}", soft_wrap=True)

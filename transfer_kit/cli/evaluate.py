@@ -1,0 +1,57 @@
+"""`transfer-kit evaluate`: a detector measured on annotated images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[str, typer.Option(help="A model name, an organ, a file or a run folder.")],
+    target: Annotated[str, typer.Option(help="An organ, a dataset or a folder.")],
+    split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "test",
+    radius_um: Annotated[
+        float | None, typer.Option(min=0.01, help="Matching radius; the detector's by default.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="In place of the detector's own.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write figures and overlays here.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
+) -> None:
+    """Measure a detector: precision, recall, F1 with its interval, and distances."""
+    from rich.console import Console
+
+    from transfer_kit.cli.tell import scores_table
+    from transfer_kit.detector import Detector
+    from transfer_kit.evaluation import evaluate as score
+    from transfer_kit.evaluation import examine
+    from transfer_kit.report import write_figures, write_overlays
+    from transfer_kit.stores.datasets import find_dataset
+    from transfer_kit.stores.models import find_weights
+
+    dataset = find_dataset(target)
+    samples = list(dataset if split == "all" else dataset.split(split))
+    detector = Detector.load(find_weights(model)).to(device)
+    radius = radius_um or detector.card.radius_um
+    chosen = detector.card.threshold if threshold is None else threshold
+    examined = examine(detector, samples)
+    scores = score(examined, radius_um=radius, threshold=chosen)
+    if output is not None:
+        columns = {"base": (examined, chosen)}
+        write_figures(output, columns, {}, radius_um=radius)
+        write_overlays(output / "overlays", samples, columns, radius_um=radius)
+    if as_json:
+        document = {"model": detector.card.name, "target": dataset.card.name, "split": split}
+        print(json.dumps({**document, **scores.as_dict()}))
+        return
+    console = Console()
+    console.print(scores_table(scores, f"{detector.card.name} on {dataset.card.name} ({split})"))
+    if output is not None:
+        console.print(f"Figures and overlays: {output}", soft_wrap=True)

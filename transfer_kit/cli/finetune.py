@@ -1,0 +1,134 @@
+"""`transfer-kit finetune`: from a base to a target."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from transfer_kit.errors import UserError
+
+if TYPE_CHECKING:
+    from transfer_kit.plan import Plan
+    from transfer_kit.recipe import Recipe
+
+EVERYDAY = "everyday/finetune"
+
+
+def finetune(
+    base: Annotated[
+        str | None, typer.Option(help="An organ, a model name, a file, or none.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="An organ, a dataset or a folder.")] = None,
+    freeze: Annotated[
+        int | None, typer.Option(help="Blocks frozen, counted from the input.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="How much of the labels: '20%', 5 images, '3 cases'.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's file or name; the everyday one by default.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any field of it: train.steps=500.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of subsets, crops and weights.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option(help="The folder of an interrupted run, to go on with.")
+    ] = None,
+    compare_scratch: Annotated[
+        bool, typer.Option("--compare-scratch", help="Train from scratch too, with equal steps.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and stop.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One object on standard output.")
+    ] = False,
+) -> None:
+    """Adapt a detector to a target's few labels, and show what it gained over the base."""
+    fields = _fields(
+        {"base": base, "target": target, "freeze": freeze, "labels": labels, "seed": seed},
+        set_ or [],
+    )
+    if resume is None:
+        chosen, folder = _recipe(recipe or EVERYDAY, fields), None
+    else:
+        chosen, folder, compare_scratch = _interrupted(resume, fields, recipe)
+    console = Console(stderr=as_json)
+
+    from transfer_kit.cli.tell import tell_plan, tell_result
+    from transfer_kit.plan import make_plan
+
+    plan = make_plan(chosen)
+    tell_plan(plan, console, compare_scratch=compare_scratch)
+    if dry_run:
+        if as_json:
+            print(json.dumps(_planned(plan)))
+        return
+
+    from transfer_kit.run import new_folder, run_recipe
+
+    result = run_recipe(
+        plan, folder or new_folder(runs, chosen), device=device, compare_scratch=compare_scratch
+    )
+    tell_result(result, console)
+    if as_json:
+        print(json.dumps(result.as_dict()))
+
+
+def _fields(named: dict[str, object], settings: list[str]) -> dict[str, object]:
+    from transfer_kit.recipe import parse_setting
+
+    given = {name: value for name, value in named.items() if value is not None}
+    return given | dict(parse_setting(setting) for setting in settings)
+
+
+def _recipe(name: str, fields: dict[str, object]) -> Recipe:
+    from transfer_kit.recipe import Recipe
+    from transfer_kit.stores.recipes import find_recipe
+
+    path = find_recipe(name)
+    from transfer_kit.yaml_faults import parse_yaml
+
+    if "target" not in fields and "target" not in parse_yaml(path):
+        raise UserError(
+            "No target is named; add --target with an organ, a dataset or a folder "
+            "(see `transfer-kit data list`)."
+        )
+    return Recipe.read(path, **fields)
+
+
+def _interrupted(
+    folder: Path, fields: dict[str, object], recipe: str | None
+) -> tuple[Recipe, Path, bool]:
+    from transfer_kit.recipe import Recipe
+    from transfer_kit.run import read_options
+
+    if fields or recipe:
+        raise UserError(
+            "--resume goes on with the recipe in the run folder; leave out "
+            f"{', '.join(sorted(fields) or ['--recipe'])}, or start a new run."
+        )
+    if not (folder / "recipe.yaml").is_file():
+        raise UserError(f"{folder} is no run folder (it has no recipe.yaml); check the path.")
+    chosen = Recipe.read(folder / "recipe.yaml")
+    return chosen, folder, bool(read_options(folder)["compare_scratch"])
+
+
+def _planned(plan: Plan) -> dict[str, object]:
+    return {
+        "target": plan.recipe.target,
+        "base": plan.recipe.base,
+        "n_train_images": len(plan.train),
+        "n_train_nuclei": plan.n_train_nuclei,
+        "n_validation_images": len(plan.validation),
+        "n_test_images": len(plan.test),
+        "trainable_parameters": plan.trainable,
+        "notes": list(plan.notes),
+    }

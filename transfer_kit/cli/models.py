@@ -1,0 +1,117 @@
+"""`transfer-kit models`: the detectors that are known by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(name="models", help="Detectors: list, show, add, verify.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="The same for programs.")]
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """All detectors, with what they learned from and what was measured."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from transfer_kit.detector import read_card
+    from transfer_kit.stores.models import list_models
+
+    rows = []
+    for model in list_models():
+        card = read_card(model.weights)
+        own = card.measured[0].scores if card.measured else {}
+        rows.append(
+            {
+                "name": model.name,
+                "organ": card.organ,
+                "mpp": card.mpp,
+                "network": card.network.name,
+                "codec": card.codec.name,
+                "f1": own.get("f1"),
+                "f1_low": own.get("f1_low"),
+                "f1_high": own.get("f1_high"),
+                "licence": card.licence,
+                "ships": model.ships,
+                "path": str(model.weights),
+            }
+        )
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("model", "organ", "µm/px", "network", "codec", "F1 (95 %)", "licence")
+    for row in rows:
+        f1 = (
+            f"{row['f1']:.3f} ({row['f1_low']:.3f} to {row['f1_high']:.3f})" if row["f1"] else "–"
+        )
+        table.add_row(
+            str(row["name"]), str(row["organ"]), f"{row['mpp']:g}", str(row["network"]),
+            str(row["codec"]), f1, str(row["licence"]),
+        )
+    Console().print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A model name, an organ or a file.")],
+    as_json: Json = False,
+) -> None:
+    """The card of a detector."""
+    from transfer_kit.detector import read_card, weights_hash
+    from transfer_kit.stores.models import card_yaml, find_weights
+
+    weights = find_weights(name)
+    document = {
+        "file": str(weights),
+        "sha256": weights_hash(weights),
+        **read_card(weights).model_dump(mode="json"),
+    }
+    print(json.dumps(document) if as_json else card_yaml(document), end="" if not as_json else "\n")
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="A run's detector.safetensors, or its folder.")],
+    name: Annotated[str, typer.Option(help="What to call it.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Over an older one.")] = False,
+) -> None:
+    """Keep a detector in the store, so that `--base NAME` and `--model NAME` find it."""
+    from transfer_kit.detector import Detector
+    from transfer_kit.stores.models import add_model
+
+    weights = file / "detector.safetensors" if file.is_dir() else file
+    detector = Detector.load(weights)
+    model = add_model(detector, name, replace=replace)
+    print(f"{model.name} is in the store: {model.weights}")
+
+
+@app.command()
+def verify(
+    name: Annotated[str, typer.Argument(help="A model name, an organ or a file.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a detector again on the held-out cases of its card and compare.
+
+    Exits with 1 where a figure lies outside the card's interval.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from transfer_kit.stores.verification import verify_model
+
+    findings = verify_model(name, device=device)
+    if as_json:
+        print(json.dumps([finding.as_dict() for finding in findings]))
+    else:
+        table = Table("measured on", "card's F1", "F1 now", "")
+        for finding in findings:
+            table.add_row(finding.dataset, finding.said, finding.found, finding.verdict)
+        Console().print(table)
+    if any(finding.failed for finding in findings):
+        raise typer.Exit(1)

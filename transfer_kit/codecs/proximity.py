@@ -1,0 +1,211 @@
+"""Proximity maps: MicroNet's and KiNet's targets (papers 002 and 001), and peak regression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import repeat
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfer_kit.codecs.base import (
+    Maps,
+    check_classes,
+    check_numbers,
+    points_of_class,
+    register,
+)
+from transfer_kit.codecs.maxima import local_maxima, refine
+from transfer_kit.data.annotation import Annotation, Points
+from transfer_kit.data.nuclei import Nuclei
+from transfer_kit.errors import UserError, nearest_hint
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ProximityCodec:
+    """How near each pixel is to the closest nuclear centre, as a map that a network regresses.
+
+    The defaults are MicroNet's (paper 002): α = 3, d = 15 px at 40× (3.75 µm), times 5, λ = 5.
+    Peak regression (VOCA, paper 000, §5.2) is `decay="reciprocal", radius_um=3.0, scale=1.0`:
+    1 / (1 + .8 D) inside 6 px at 20×, which is 1 / (1 + 1.6 D) inside 3 µm.
+
+    Attributes:
+        classes: One map each; `("",)` is one map for all nuclei.
+        radius_um: d of Eq. 1, where the map reaches zero.
+        decay: `"exponential"` (Eq. 1) or `"reciprocal"` (peak regression).
+        alpha: α of Eq. 1.
+        rate_per_um: Of the reciprocal decay.
+        scale: Height of the map at a centre.
+        lambda_: λ of Eq. 2, the weight of everything that is not near a centre.
+        subpixel: Real-valued centres in `encode`, and peaks refined below a pixel in `decode`;
+            otherwise centres are rounded to pixels.
+        min_distance_um: Half-width of the square within which the highest peak wins; the
+            default is VOCA's 4 px at 20×.
+        relative_to: A score is the map's value divided by its `"maximum"` (the paper's ξ, which
+            finds a nucleus in every image that has a positive pixel) or by `"scale"`.
+        threshold: ξ: nuclei with a lower score are dropped.
+        ignore_other_classes: Nuclei of classes not listed are background rather than an error.
+
+    Example:
+        >>> codec = ProximityCodec(radius_um=1.0)
+        >>> points = np.array([[3, 2]], np.float32)
+        >>> maps = codec.encode(Annotation.of_points(points), (5, 7), mpp=0.25)
+        >>> codec.decode(maps, 0.25, threshold=0.5).points
+        array([[3., 2.]], dtype=float32)
+    """
+
+    name: ClassVar[str] = "proximity"
+
+    classes: tuple[str, ...] = ("",)
+    radius_um: float = 3.75
+    decay: Literal["exponential", "reciprocal"] = "exponential"
+    alpha: float = 3.0
+    rate_per_um: float = 1.6
+    scale: float = 5.0
+    lambda_: float = 5.0
+    subpixel: bool = False
+    min_distance_um: float = 2.0
+    relative_to: Literal["maximum", "scale"] = "scale"
+    threshold: float = 0.5
+    ignore_other_classes: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", check_classes(self, self.classes))
+        check_numbers(
+            self, radius_um=0, alpha=1e-6, rate_per_um=0, scale=1e-6, lambda_=0,
+            min_distance_um=0, threshold=0,
+        )  # fmt: skip
+        for option, known in (("decay", tuple(_DECAYS)), ("relative_to", ("maximum", "scale"))):
+            value = getattr(self, option)
+            if value not in known:
+                raise UserError(
+                    f"The option {option!r} of the codec 'proximity' cannot be {value!r}. "
+                    f"{nearest_hint(str(value), known)}"
+                )
+
+    @property
+    def channels(self) -> int:
+        """One map a class."""
+        return len(self.classes)
+
+    def encode(self, annotation: Annotation, size: tuple[int, int], mpp: float) -> Maps:
+        """Eq. 1 times `scale`, one map a class, `(K, H, W)`; see `Codec.encode`."""
+        maps = np.empty((len(self.classes), *size), np.float32)
+        for target, name in zip(maps, self.classes, strict=True):
+            points = points_of_class(
+                annotation, name, classes=self.classes, ignore_others=self.ignore_other_classes
+            )
+            if not self.subpixel:
+                points = np.floor(points + 0.5)
+            distance = distance_to_nearest(points, size, limit_px=self.radius_um / mpp)
+            distance *= mpp
+            np.multiply(_DECAYS[self.decay](distance, self), self.scale, out=target)
+        return maps
+
+    def loss(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Eq. 2 of papers 002 and 001: ½ Σ (y + λ ȳ)(o - y)², over pixels; summed over classes.
+
+        ȳ is each map's mean over the labelled pixels of its image; see `Codec.loss`.
+        """
+        target, weight = target.float(), weight.float()
+        labelled = weight.sum(dim=(2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        mean = (weight * target).sum(dim=(2, 3), keepdim=True) / labelled
+        # Chosen before squaring: an output that is not finite stays out of the gradient.
+        error = torch.where(weight > 0, output.float() - target, 0.0)
+        weighted = weight * (target + self.lambda_ * mean) * error.square()
+        return 0.5 * weighted.sum(dim=(1, 2, 3)) / labelled.flatten()
+
+    def decode(self, output: Maps, mpp: float, *, threshold: float | None) -> Nuclei:
+        """Local maxima of the highest channel, which names the class; see `Codec.decode`.
+
+        Raises:
+            UserError: The maps are not finite.
+        """
+        highest = output[0] if len(output) == 1 else output.max(axis=0)
+        maximum = float(highest.max(initial=0.0))
+        if not np.isfinite(maximum):
+            raise UserError(
+                "The network's maps hold values that are not finite, so no nuclei can be found "
+                "in them: its weights are broken, train it anew or use an earlier checkpoint."
+            )
+        reference = maximum if self.relative_to == "maximum" else self.scale
+        peaks = local_maxima(
+            highest,
+            radius_px=max(1, round(self.min_distance_um / mpp)),
+            # A little lower, so that rounding never parts this from choosing by score below.
+            floor=(threshold or 0.0) * reference * (1 - 1e-5),
+        )
+        if self.subpixel:
+            peaks = refine(peaks, highest)
+        channel = output.reshape(len(output), -1)[:, peaks.pixels].argmax(axis=0)
+        nuclei = Nuclei(
+            peaks.points, peaks.values / reference, tuple(self.classes[k] for k in channel)
+        )
+        return nuclei if threshold is None else nuclei.above(threshold)
+
+
+def distance_to_nearest(points: Points, size: tuple[int, int], *, limit_px: float) -> Maps:
+    """Exact Euclidean distance of each pixel to the nearest of `points`, where it is small.
+
+    Only a window around each point is looked at, which for nuclei takes a fraction of the time
+    of a distance transform of the whole image, and allows points between and outside pixels.
+
+    Args:
+        points: `(N, 2)`, x and y in pixels.
+        size: Height and width.
+        limit_px: Distances up to this are exact; others are exact, too large or infinite, and
+            never below it.
+
+    Returns:
+        `(H, W)` float32.
+    """
+    height, width = size
+    reach = int(np.ceil(limit_px)) + 1
+    nearest = np.floor(points + 0.5)
+    inside = np.all((nearest >= -reach) & (nearest < np.array([width, height]) + reach), axis=1)
+    points, nearest = points[inside], nearest[inside]
+    margin, side = 2 * reach, 2 * reach + 1
+    canvas = np.full((height + 2 * margin, width + 2 * margin), np.inf, np.float32)
+    corners = (nearest.astype(np.intp) + margin - reach).tolist()
+    squares = _squared_windows(points - nearest, reach)
+    for square, (left, top) in zip(squares, corners, strict=True):
+        window = canvas[top : top + side, left : left + side]
+        np.minimum(window, square, out=window)
+    inner = np.ascontiguousarray(canvas[margin : margin + height, margin : margin + width])
+    return np.sqrt(inner, out=inner)
+
+
+def _squared_windows(offsets: Points, reach: int) -> Iterable[NDArray[np.float32]]:
+    """Squared distances `(2 reach + 1)²` around pixels, to points `offsets` away from them."""
+    steps = np.arange(-reach, reach + 1, dtype=np.float32)
+    if not offsets.any():
+        return repeat(np.add.outer(steps**2, steps**2), len(offsets))
+    along_x, along_y = (steps - offsets.T[:, :, None]) ** 2
+    return (np.add.outer(y, x) for x, y in zip(along_x, along_y, strict=True))
+
+
+def _exponential(distance_um: Maps, codec: ProximityCodec) -> Maps:
+    """Eq. 1 of paper 002 without its scale; at and beyond the radius 0."""
+    distance_um *= -codec.alpha / codec.radius_um
+    distance_um += codec.alpha
+    value = np.expm1(distance_um, out=distance_um)
+    value *= 1 / np.expm1(codec.alpha)
+    return np.maximum(value, 0, out=value)
+
+
+def _reciprocal(distance_um: Maps, codec: ProximityCodec) -> Maps:
+    """Peak regression of paper 000, §5.2; at and beyond the radius 0."""
+    value = 1 / (1 + codec.rate_per_um * distance_um)
+    value[distance_um >= codec.radius_um] = 0
+    return value.astype(np.float32, copy=False)
+
+
+_DECAYS: dict[str, Callable[[Maps, ProximityCodec], Maps]] = {
+    "exponential": _exponential,
+    "reciprocal": _reciprocal,
+}

@@ -1,0 +1,58 @@
+"""What is known about one image: nuclei, labelled regions and region labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+Points = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """Nuclei of one image, and where in it they are known.
+
+    Attributes:
+        points: Nuclear centres `(N, 2)` float32, x and y in pixels, pixel centres at integers.
+        classes: One class name a nucleus, `""` where the source names none; length N.
+        instances: Instance map `(H, W)` int32, 0 background, k the nucleus `points[k - 1]`; or None.
+        outlines: One polygon a nucleus (pixel coordinates as `points`), None where only its
+            centre is known; empty when no nucleus has one.
+        labelled_regions: Inside, every nucleus is annotated; outside, nothing is known. Empty
+            means the whole image.
+        region_labels: Weak classes of area, `(class name, polygon)`; unknown elsewhere.
+        properties: The source's own fields, one mapping a nucleus (QuPath colour, measurements);
+            empty when the source has none.
+    """
+
+    points: Points
+    classes: tuple[str, ...]
+    instances: NDArray[np.int32] | None = None
+    outlines: tuple[BaseGeometry | None, ...] = ()
+    labelled_regions: tuple[BaseGeometry, ...] = ()
+    region_labels: tuple[tuple[str, BaseGeometry], ...] = ()
+    properties: tuple[Mapping[str, Any], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points, np.float32).reshape(-1, 2)
+        object.__setattr__(self, "points", points)
+        count = len(points)
+        if len(self.classes) != count:
+            raise ValueError(f"{count} points need {count} classes, but got {len(self.classes)}")
+        for name in ("outlines", "properties"):
+            if len(getattr(self, name)) not in (0, count):
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries for {count} points")
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @classmethod
+    def of_points(cls, points: Points, name: str = "") -> Annotation:
+        """Centres alone, all of one class."""
+        points = np.asarray(points, np.float32).reshape(-1, 2)
+        return cls(points, (name,) * len(points))

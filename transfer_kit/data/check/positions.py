@@ -1,0 +1,114 @@
+"""Do the points lie on nuclei: outside, twice, with x and y exchanged, or shifted?"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from transfer_kit.data.annotation import Points
+from transfer_kit.data.check.darkness import inside, nuclear_signal, values_at
+from transfer_kit.data.check.finding import Finding
+from transfer_kit.data.sample import Sample
+
+_DUPLICATE_PX = 0.5
+_FEWEST_POINTS = 20  # below, chance decides where points seem to lie
+_SMOOTHING_UM = 1.5
+_SEARCHED_UM = 10.0
+_LEAST_SHIFT_UM = 2.5
+_SIGNIFICANT = 5.0  # standard errors
+
+
+def check_positions(
+    sample: Sample, image: NDArray[np.uint8], points: Points, stain: str
+) -> list[Finding]:
+    """Findings about the points of one sample."""
+    file = str(sample.source.paths[0]) if sample.source else str(sample.image_path)
+    return [
+        *_outside(file, points, (image.shape[0], image.shape[1])),
+        *_duplicates(file, points),
+        *_misplaced(sample, file, points, nuclear_signal(image, stain)),
+    ]
+
+
+def _outside(file: str, points: Points, shape: tuple[int, int]) -> list[Finding]:
+    out = points[~inside(points, shape)]
+    if not len(out):
+        return []
+    x, y = out[0]
+    text = (
+        f"{file} has {len(out)} of {len(points)} nuclei outside the image of {shape[1]}x{shape[0]}, "
+        f"the first at ({x:g}, {y:g}); correct or delete them, and check that the file belongs to "
+        "this image at this magnification."
+    )
+    return [Finding("error", "outside", file, text)]
+
+
+def _duplicates(file: str, points: Points) -> list[Finding]:
+    if len(points) < 2:
+        return []
+    pairs = cKDTree(points).query_pairs(_DUPLICATE_PX, output_type="ndarray")
+    if not len(pairs):
+        return []
+    x, y = points[pairs[0][0]]
+    text = (
+        f"{file} has {len(set(pairs[:, 1].tolist()))} nuclei twice (within {_DUPLICATE_PX} px), "
+        f"the first at ({x:g}, {y:g}); delete the copies."
+    )
+    return [Finding("warning", "duplicate-points", file, text)]
+
+
+def _misplaced(
+    sample: Sample, file: str, points: Points, signal: NDArray[np.float32]
+) -> list[Finding]:
+    """Nuclei are darker than the rest of the image: are the points on them, or nearly so?
+
+    Contrast is the mean signal at the points minus that of the image; its standard error is the
+    signal's standard deviation over √n. Exchanged: contrast at (y, x) is significant and at least
+    twice that at (x, y). Shifted: contrast elsewhere is half as large again as at the points.
+    """
+    points = points[inside(points, (signal.shape[0], signal.shape[1]))]
+    if len(points) < _FEWEST_POINTS:
+        return []
+    smooth = cv2.GaussianBlur(signal, (0, 0), _SMOOTHING_UM / sample.mpp)
+    smooth = (smooth - smooth.mean()) / max(float(smooth.std()), 1e-6)
+    here = float(values_at(smooth, points).mean())
+    error = 1 / np.sqrt(len(points))
+    exchanged = values_at(smooth, points[:, ::-1])
+    if len(exchanged) >= 0.9 * len(points):
+        there = float(exchanged.mean())
+        if there > _SIGNIFICANT * error and there > 2 * max(here, 0):
+            text = (
+                f"x and y of {file} are exchanged: nuclei are dark at (y, x), not at (x, y); "
+                "exchange the two columns, or transpose the label image."
+            )
+            return [Finding("error", "exchanged-xy", file, text)]
+    (dx, dy), best = _best_shift(smooth, points, round(_SEARCHED_UM / sample.mpp))
+    far = np.hypot(dx, dy) * sample.mpp > _LEAST_SHIFT_UM
+    if far and best > _SIGNIFICANT * error and best > 1.5 * max(here, 0) and best - here > 3 * error:
+        text = (
+            f"The nuclei of {file} are shifted: the image is darker {dx:+d} px in x and {dy:+d} px "
+            f"in y from them ({np.hypot(dx, dy) * sample.mpp:.1f} µm); move them there."
+        )
+        return [Finding("error", "shifted", file, text)]
+    if here < 2 * error:
+        text = (
+            f"The nuclei of {file} do not lie on anything darker than the rest of the image; check "
+            "that the file belongs to this image, and the stain in the card."
+        )
+        return [Finding("warning", "off-nuclei", file, text)]
+    return []
+
+
+def _best_shift(
+    smooth: NDArray[np.float32], points: Points, reach: int
+) -> tuple[tuple[int, int], float]:
+    """The shift (dx, dy) of at most `reach` pixels that lays the points on the highest mean."""
+    padded = np.pad(smooth, reach)
+    mean = np.zeros((2 * reach + 1, 2 * reach + 1), np.float64)
+    for x, y in np.rint(points).astype(np.intp):
+        mean += padded[y : y + 2 * reach + 1, x : x + 2 * reach + 1]
+    mean /= len(points)
+    row, column = np.unravel_index(int(np.argmax(mean)), mean.shape)
+    return (int(column) - reach, int(row) - reach), float(mean[row, column])

@@ -1,0 +1,111 @@
+"""A drawn organ as a dataset folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from transfer_kit.data.synthetic.drawing import ALGORITHM1, CLASS_NAME, draw
+from transfer_kit.data.synthetic.organ import MPP
+from transfer_kit.errors import UserError
+from transfer_kit.files import replacing
+
+DESCRIPTION = (
+    "SYNTHETIC: drawn by code, not scanned. Made to try the toolkit, to test it and to compare "
+    "methods; not for clinical conclusions. A figure measured on it says nothing about patients."
+)
+ALGORITHM1_DESCRIPTION = (
+    "SYNTHETIC: coloured blobs after Algorithm 1 of Naylor et al. 2019, for studies of distance "
+    "maps; not for clinical conclusions, and not meant to look like tissue."
+)
+
+
+def make_dataset(
+    organ: str,
+    folder: Path,
+    *,
+    cases: int = 24,
+    size: int = 500,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Draws `cases` images of `organ` into a new dataset folder, one image a case.
+
+    The folder appears when it is complete; until then, whatever was there stays.
+
+    Args:
+        organ: One of `ORGANS`.
+        folder: Where: `images/`, `annotations/` (uint16 instance label images), `dataset.yaml`.
+        cases: Number of cases, at least 3: one each for training, validation and test.
+        size: Side of the square images, pixels.
+        seed: Another seed gives other patients.
+        progress: Called with the number of cases drawn and their total, after each.
+
+    Raises:
+        UserError: `organ` is not known, there are too few cases, or the folder cannot be written.
+    """
+    if cases < 3:
+        raise UserError(f"A dataset needs 3 cases or more for its splits, but got {cases=}.")
+    with replacing(folder) as temporary:
+        for part in ("images", "annotations"):
+            (temporary / part).mkdir(parents=True)
+        for case in range(cases):
+            image, annotation = draw(organ, case=case, size=size, seed=seed)
+            name = f"{organ}-{case:02d}.png"
+            _write_png(temporary / "images" / name, image[..., ::-1])
+            if annotation.instances is None:
+                raise ValueError("a drawn annotation has instances")
+            labels = annotation.instances.astype(np.uint16)
+            _write_png(temporary / "annotations" / name, labels)
+            if progress is not None:
+                progress(case + 1, cases)
+        card = dataset_card(organ, cases=cases, seed=seed)
+        (temporary / "dataset.yaml").write_text(
+            yaml.safe_dump(card, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+
+
+def dataset_card(organ: str, *, cases: int, seed: int) -> dict[str, object]:
+    """What `dataset.yaml` says about the drawn organ."""
+    dummy = organ == ALGORITHM1
+    return {
+        "name": f"{organ}-synthetic" if not dummy else organ,
+        "organ": organ,
+        "species": "human",
+        "stain": "H&E" if not dummy else "none",
+        "mpp": MPP,
+        "classes": [CLASS_NAME],
+        "case_pattern": rf"({organ}-\d+)",
+        "licence": "CC0-1.0",
+        "source": f"drawn by transfer-kit (seed {seed})",
+        "description": ALGORITHM1_DESCRIPTION if dummy else DESCRIPTION,
+        "synthetic": True,
+        "images": "images/*.png",
+        "annotations": "annotations/{stem}.png",
+        "format": "instances",
+        "splits": splits(organ, cases),
+    }
+
+
+def splits(organ: str, cases: int) -> dict[str, list[str]]:
+    """Half of the cases for training, a sixth for validation, a third for test, at least one each.
+
+    Cases are alike in kind, since each is drawn from a stream of its own: they go in order.
+    """
+    names = [f"{organ}-{case:02d}" for case in range(cases)]
+    test = max(cases // 3, 1)
+    validation = max(cases // 6, 1)
+    train = cases - test - validation
+    return {
+        "train": names[:train],
+        "validation": names[train : train + validation],
+        "test": names[train + validation :],
+    }
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())

@@ -1,0 +1,202 @@
+"""Detector: a network, a codec and a card, saved as one `.safetensors` file."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from transfer_kit.card import DetectorCard
+from transfer_kit.codecs import Codec, build_codec
+from transfer_kit.data.nuclei import Nuclei
+from transfer_kit.data.patches import normalise
+from transfer_kit.errors import UserError
+from transfer_kit.files import replacing
+from transfer_kit.networks import Network, build_network
+from transfer_kit.networks.tiled import tiled_maps
+
+Image = NDArray[np.uint8]
+
+SAME_SCALE = 0.01
+"""Images whose mpp is within this fraction of the detector's are not resampled."""
+
+
+class Detector:
+    """Finds nuclei in images of any size and scale.
+
+    Example:
+        >>> import transfer_kit as tk                                    # doctest: +SKIP
+        >>> nuclei = tk.load("micronet-breast").predict(image, mpp=0.25)  # doctest: +SKIP
+    """
+
+    def __init__(self, network: Network, codec: Codec, card: DetectorCard) -> None:
+        self.network = network
+        self.codec = codec
+        self.card = card
+
+    @classmethod
+    def fresh(cls, card: DetectorCard, *, seed: int) -> Detector:
+        """An untrained detector as its card describes it, initialised from `seed`."""
+        codec = build_codec(card.codec.name, classes=card.classes, **card.codec.options)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = build_network(
+                card.network.name, channels=codec.channels, **card.network.options
+            )
+        network.eval()
+        return cls(network, codec, card.model_copy(update={"threshold": codec.threshold}))
+
+    def copy(self) -> Detector:
+        """An independent copy on the same device."""
+        return Detector(copy.deepcopy(self.network), self.codec, self.card.model_copy(deep=True))
+
+    def to(self, device: str | torch.device) -> Detector:
+        """This detector, its network moved to `device`; `auto` is a GPU where there is one.
+
+        Raises:
+            UserError: there is no such device.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            self.network.to(device)
+        except (RuntimeError, AssertionError) as error:
+            first = str(error).splitlines()[0]
+            raise UserError(f"The device {device!r} cannot be used ({first}); try --device auto.") from None
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def predict(self, image: Image, mpp: float, *, threshold: float | None = None) -> Nuclei:
+        """Nuclei of an image whose score reaches the threshold, best first.
+
+        Args:
+            image: uint8 RGB `(H, W, 3)`.
+            mpp: The image's µm per pixel; it is resampled to the detector's own.
+            threshold: In place of the one in the card.
+        """
+        chosen = self.card.threshold if threshold is None else threshold
+        return self.candidates(image, mpp).above(chosen)
+
+    def candidates(self, image: Image, mpp: float) -> Nuclei:
+        """All local maxima with their scores: what a threshold is chosen from."""
+        resampled, factor = self._resampled(image, mpp)
+        nuclei = self.codec.decode(self.maps(resampled), self.card.mpp, threshold=None)
+        return nuclei if factor == 1 else nuclei.scaled(1 / factor)
+
+    def maps(self, image: Image, *, tile_px: int = 1024) -> NDArray[np.float32]:
+        """The network's maps `(C, H, W)` of an image at the detector's own mpp."""
+        was_training = self.network.training
+        self.network.eval()
+        pixels = torch.from_numpy(normalise(image, self.card.mean, self.card.std)).to(self.device)
+        try:
+            return tiled_maps(
+                self.network, pixels, tile_px=tile_px, channels=self.codec.channels
+            )
+        finally:
+            self.network.train(was_training)
+
+    def _resampled(self, image: Image, mpp: float) -> tuple[Image, float]:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(
+                f"image must be uint8 RGB (H, W, 3), but got {image.dtype} {image.shape}"
+            )
+        if not (np.isfinite(mpp) and mpp > 0):
+            raise UserError(f"mpp must be a positive number of µm per pixel, but got {mpp}.")
+        factor = mpp / self.card.mpp
+        if abs(factor - 1) <= SAME_SCALE:
+            return image, 1.0
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        resized = cv2.resize(image, None, fx=factor, fy=factor, interpolation=how)
+        return np.asarray(resized, np.uint8), factor
+
+    def save(self, path: str | Path, *, half: bool = False) -> Path:
+        """Write weights and card as one file; `half` stores 16-bit weights, half the size."""
+        path = Path(path)
+        tensors = {
+            name: _stored(value, half) for name, value in self.network.state_dict().items()
+        }
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={"card": self.card.model_dump_json()})
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Detector:
+        """Read a detector that `save` wrote. No code in the file is ever run.
+
+        Raises:
+            UserError: the file is missing, is no safetensors file, has no card, or its weights
+                belong to another architecture.
+        """
+        path = Path(path)
+        card, tensors = _read(path)
+        detector = cls.fresh(card, seed=0)
+        detector.card = card
+        _fill(detector.network, tensors, path, card)
+        return detector
+
+
+def read_card(path: str | Path) -> DetectorCard:
+    """The card of a weights file, without its weights."""
+    return _read(Path(path), weights=False)[0]
+
+
+def weights_hash(path: str | Path) -> str:
+    """SHA-256 of a weights file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    return value.half() if half and value.is_floating_point() else value
+
+
+def _read(path: Path, *, weights: bool = True) -> tuple[DetectorCard, dict[str, Tensor]]:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; check the path or see `transfer-kit models list`.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, Any] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if weights else {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is no safetensors file ({error}); only files that transfer-kit saved are "
+            "loaded, since other formats can run code."
+        ) from None
+    if "card" not in metadata:
+        raise UserError(f"{path} has no transfer-kit card; was it saved by another program?")
+    try:
+        return DetectorCard.model_validate(json.loads(metadata["card"])), tensors
+    except (ValidationError, json.JSONDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"The card in {path} cannot be read ({first}); export it again.") from None
+
+
+def _fill(network: Network, tensors: dict[str, Tensor], path: Path, card: DetectorCard) -> None:
+    own = network.state_dict()
+    unlike = sorted(
+        name
+        for name in own.keys() | tensors.keys()
+        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
+    )
+    if unlike:
+        raise UserError(
+            f"The weights in {path} are of another architecture than its card's "
+            f"{card.network.name} {card.network.options} ({len(unlike)} tensors differ, first "
+            f"{unlike[0]}); use a file that transfer-kit saved whole."
+        )
+    network.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own})

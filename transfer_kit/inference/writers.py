@@ -1,0 +1,37 @@
+"""Detected nuclei as files: QuPath GeoJSON and CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from transfer_kit.data.annotation import Annotation
+from transfer_kit.data.formats import write_geojson
+from transfer_kit.data.nuclei import Nuclei
+from transfer_kit.files import replacing
+
+
+def write_nuclei_geojson(path: Path, nuclei: Nuclei) -> None:
+    """Detections that QuPath opens by drag and drop, each with its score as a measurement.
+
+    Read back by `transfer-kit data add`, the file gives the same points.
+    """
+    annotation = Annotation(nuclei.points, nuclei.classes, outlines=nuclei.outlines)
+    write_geojson(path, annotation, scores=nuclei.scores)
+
+
+def write_nuclei_csv(path: Path, nuclei: Nuclei, *, mpp: float) -> None:
+    """Columns x, y (pixels, pixel centres at integers), x_um, y_um, score and class."""
+    table = pd.DataFrame(
+        {
+            "x": nuclei.points[:, 0],
+            "y": nuclei.points[:, 1],
+            "x_um": nuclei.points[:, 0] * mpp,
+            "y_um": nuclei.points[:, 1] * mpp,
+            "score": nuclei.scores,
+            "class": nuclei.classes,
+        }
+    )
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)

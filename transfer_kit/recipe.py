@@ -1,0 +1,229 @@
+"""Recipe: everything that one training needs, as a validated YAML. Knows no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from transfer_kit.errors import UserError
+from transfer_kit.files import replacing
+from transfer_kit.yaml_faults import explain_faults, line_of, parse_yaml
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """Base of every part of a recipe: unknown fields fail, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+
+class NetworkSettings(Settings):
+    """Which network, and the numbers its builder takes (see `transfer_kit.networks`)."""
+
+    name: str = "micronet"
+    options: dict[str, Any] = Field(default_factory=lambda: {"width": 16})
+
+
+class CodecSettings(Settings):
+    """Which codec, and its numbers in µm (see `transfer_kit.codecs`)."""
+
+    name: str = "proximity"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class PatchSettings(Settings):
+    """Crops that the network is trained on."""
+
+    size_px: Annotated[int, Field(ge=32, le=4096)] = Field(
+        200, description="Side of a square crop, in pixels at the training mpp"
+    )
+    per_image: Annotated[int, Field(ge=1)] = Field(
+        4, description="Random crops drawn from each image per pass (paper 002: four)"
+    )
+
+
+class AugmentSettings(Settings):
+    """Random changes of a crop; points, masks and regions move along.
+
+    The fields are those of `transfer_kit.data.augment.Augmentation`, which explains each.
+    """
+
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 180
+    quarter_turns: bool = False
+    mirror: bool = True
+    shift_um: NotNegative = 0
+    scale: tuple[Positive, Positive] = (0.9, 1.1)
+    elastic_alpha_um: NotNegative = 0.5
+    elastic_sigma_um: Positive = 6
+    blur_sigma_um: NotNegative = 0.3
+    jpeg_quality: tuple[int, int] | None = (50, 95)
+    hed_jitter: Fraction = 0.15
+    hed_offset: Fraction = 0.02
+    brightness: Fraction = 0.1
+    contrast: Fraction = 0.1
+    noise: Fraction = 0
+    colour_probability: Fraction = 0.5
+
+
+class OptimizerSettings(Settings):
+    """The optimizer; `sgd` is with Nesterov momentum as in paper 002."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: Positive = 2e-3
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NotNegative = 1e-4
+
+
+class ScheduleSettings(Settings):
+    """How the learning rate moves.
+
+    `one_cycle` warms up and anneals to nothing over all steps; `plateau` divides it by ten after
+    `patience_steps` without a better validation F1 and stops below `stop_below` (paper 002).
+    """
+
+    name: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
+    warm_up: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    patience_steps: Annotated[int, Field(ge=1)] = 10_000
+    stop_below: NotNegative = 1e-4
+
+
+class TrainSettings(Settings):
+    """The loop."""
+
+    steps: Annotated[int, Field(ge=1)] = 300
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    validate_every: Annotated[int, Field(ge=1)] = Field(
+        50, description="Steps between validations; the best weights by validation F1 are kept"
+    )
+    early_stopping_steps: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Stop after this many steps without a better validation F1"
+    )
+    gradient_clip: Positive | None = 1.0
+    average_weights: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Decay of an exponential moving average of the weights; 0 is none"
+    )
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
+        "auto", description="auto: bf16-mixed on GPUs that have it, 16-mixed on others, 32 on CPU"
+    )
+    workers: Annotated[int, Field(ge=0)] = Field(
+        0, description="Processes that draw crops; 0 draws them between steps"
+    )
+
+
+class EvaluationSettings(Settings):
+    """How detections are matched with annotated nuclei."""
+
+    radius_um: Positive = Field(
+        2.0, description="A detection within this distance of a nucleus may match it"
+    )
+    figures: bool = True
+    overlays: Annotated[int, Field(ge=0)] = Field(4, description="Test images drawn as overlays")
+
+
+def _base_name(value: str) -> str:
+    return "none" if value.strip().lower() in ("", "none", "null") else value
+
+
+class Recipe(Settings):
+    """One training, whole: the command line only fills in its fields.
+
+    Example:
+        >>> Recipe(base="breast", target="eye", freeze=2).train.steps
+        300
+    """
+
+    name: str = "everyday"
+    description: str = ""
+    base: Annotated[str, AfterValidator(_base_name)] = Field(
+        "none", description="An organ, a model name, a file, or none to start from scratch"
+    )
+    target: str = Field(description="An organ, a dataset name or a folder; several joined by ' + '")
+    labels: str = Field(
+        "100%", description="How much of the target's labels: '20%', '5' images or '3 cases'"
+    )
+    seed: Annotated[int, Field(ge=0)] = 0
+    freeze: Annotated[int, Field(ge=0)] = Field(
+        0, description="Blocks frozen, counted from the input; 2 is the input and first down block"
+    )
+    mpp: Positive | None = Field(
+        None, description="µm per pixel of the training; the base's, or the target's from scratch"
+    )
+    network: NetworkSettings = NetworkSettings()
+    codec: CodecSettings = CodecSettings()
+    patches: PatchSettings = PatchSettings()
+    augment: AugmentSettings = AugmentSettings()
+    train: TrainSettings = TrainSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @classmethod
+    def read(cls, path: str | Path, **fields: Any) -> Recipe:
+        """A recipe file, with `fields` (dotted names for nested ones) laid over it.
+
+        Raises:
+            UserError: the file is missing, is no YAML, or has faults: all are told at once, each
+                with its line.
+        """
+        path = Path(path)
+        document = parse_yaml(path)
+        for name, value in fields.items():
+            _lay_over(document, name, value)
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise UserError(explain_faults(error, cls, path, line_of(path))) from None
+
+    def replaced(self, **fields: Any) -> Recipe:
+        """This recipe with `fields` (dotted names for nested ones) replaced, validated again.
+
+        Raises:
+            UserError: a field does not exist or its value does not fit.
+        """
+        document = self.model_dump()
+        for name, value in fields.items():
+            _lay_over(document, name, value)
+        try:
+            return type(self).model_validate(document)
+        except ValidationError as error:
+            raise UserError(explain_faults(error, type(self), None, {})) from None
+
+    def write(self, path: str | Path) -> None:
+        """Write the recipe as YAML that `read` gives back unchanged."""
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`train.steps=500` as a field and its value, read as YAML.
+
+    Raises:
+        UserError: there is no `=`, or the value is no YAML.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"--set {text!r} has no value; write it as --set train.steps=500.")
+    try:
+        return name.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"The value of --set {text!r} cannot be read ({str(error).splitlines()[0]}); "
+            "write numbers, words or [lists]."
+        ) from None
+
+
+def _lay_over(document: dict[str, Any], name: str, value: Any) -> None:
+    *path, last = name.split(".")
+    for part in path:
+        inner = document.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"{name} does not exist: {part} has no fields of its own.")
+        document = inner
+    document[last] = value

@@ -1,0 +1,95 @@
+"""What a run leaves for people: a table, curves, and overlays on the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from transfer_kit.data.sample import Sample
+from transfer_kit.evaluation import (
+    DetectionScores,
+    Evaluated,
+    before_after_strip,
+    learning_curves,
+    overlay,
+    precision_recall_figure,
+)
+from transfer_kit.files import replacing
+
+COLUMN_TITLES = {
+    "base": "base as it is",
+    "base_recalibrated": "base, recalibrated",
+    "finetuned": "fine-tuned",
+    "scratch": "from scratch",
+}
+
+
+def comparison_table(columns: Mapping[str, DetectionScores], radius_um: float) -> Table:
+    """One column a detector, one row a figure, all on the same test images."""
+    any_scores = next(iter(columns.values()))
+    table = Table(
+        title=f"{any_scores.n_images} test images of {any_scores.n_cases} cases, "
+        f"{any_scores.n_nuclei} nuclei, matched within {radius_um:g} µm"
+    )
+    table.add_column("")
+    for name in columns:
+        table.add_column(COLUMN_TITLES[name], justify="right")
+    rows = {
+        "F1": lambda s: f"{s.f1:.3f}",
+        "  95 % interval": lambda s: f"{s.f1_low:.3f} to {s.f1_high:.3f}",
+        "precision": lambda s: f"{s.precision:.3f}",
+        "recall": lambda s: f"{s.recall:.3f}",
+        "median distance": lambda s: "–" if s.distance_median is None
+        else f"{s.distance_median:.2f} µm",
+        "threshold": lambda s: f"{s.threshold:.2f}",
+    }
+    for title, said in rows.items():
+        table.add_row(title, *(said(scores) for scores in columns.values()))
+    return table
+
+
+def write_figures(
+    folder: Path,
+    examined: Mapping[str, tuple[Sequence[Evaluated], float]],
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    *,
+    radius_um: float,
+) -> None:
+    """Precision-recall and learning curves of each column as PNG in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    named = {COLUMN_TITLES[name]: pairs for name, (pairs, _) in examined.items()}
+    precision_recall_figure(named, folder / "precision_recall.png", radius_um=radius_um)
+    if any(curves.values()):
+        learning_curves(curves, folder / "learning_curves.png")
+
+
+def write_overlays(
+    folder: Path,
+    samples: Sequence[Sample],
+    examined: Mapping[str, tuple[Sequence[Evaluated], float]],
+    *,
+    radius_um: float,
+) -> None:
+    """True, false and missed nuclei of each sample, the columns side by side."""
+    for sample in samples:
+        image = sample.image()
+        panels: list[tuple[str, NDArray[np.uint8]]] = []
+        for name, (pairs, threshold) in examined.items():
+            pair = next(pair for pair in pairs if pair.id == sample.id)
+            drawn = overlay(
+                image, pair.truth, pair.found.above(threshold), radius_um=radius_um, mpp=sample.mpp
+            )
+            panels.append((COLUMN_TITLES[name], drawn))
+        write_png(folder / f"{sample.id}.png", before_after_strip(panels))
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """An RGB image as PNG."""
+    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())

@@ -1,0 +1,93 @@
+"""The folder of a run: recipe, detector, metrics, curves, figures and overlays."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from transfer_kit.errors import UserError
+from transfer_kit.files import replacing
+from transfer_kit.recipe import Recipe
+from transfer_kit.report import write_figures, write_overlays
+
+if TYPE_CHECKING:
+    from transfer_kit.run import RunResult
+
+OPTIONS = "options.json"
+
+
+def new_folder(runs: Path, recipe: Recipe) -> Path:
+    """A folder for a new run, named after what it does and when it began."""
+    target = re.sub(r"[^\w.-]+", "-", Path(recipe.target).name)
+    base = re.sub(r"[^\w.-]+", "-", Path(recipe.base).stem)
+    stem = f"{base}-to-{target}-freeze{recipe.freeze}-seed{recipe.seed}"
+    folder = runs / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    suffix = 1
+    while folder.exists():
+        suffix += 1
+        folder = folder.with_name(f"{folder.name.rsplit('_', 1)[0]}_{suffix}")
+    return folder
+
+
+def begin(folder: Path, recipe: Recipe, *, compare_scratch: bool) -> dict[str, Any]:
+    """Write down what a resumed run must know, unless it is one; returns what is known."""
+    recipe.write(folder / "recipe.yaml")
+    if not (folder / OPTIONS).is_file():
+        _write_json(folder / OPTIONS, {"compare_scratch": compare_scratch})
+    return read_options(folder)
+
+
+def remember(folder: Path, **options: Any) -> None:
+    """Add to what a resumed run will know."""
+    _write_json(folder / OPTIONS, read_options(folder) | options)
+
+
+def read_options(folder: Path) -> dict[str, Any]:
+    """The options with which a run was begun.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        options = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{folder / OPTIONS} cannot be read ({error}); start a new run instead of resuming."
+        ) from None
+    return dict(options)
+
+
+def write_results(result: RunResult) -> None:
+    """Everything that a finished run leaves."""
+    folder, recipe = result.folder, result.plan.recipe
+    result.trained.detector.save(folder / "detector.safetensors")
+    curves = {"fine-tuned" if result.plan.base else "trained": result.trained.curve}
+    if result.scratch is not None:
+        curves["from scratch"] = result.scratch.curve
+    rows = [{"training": name, **point} for name, curve in curves.items() for point in curve]
+    with replacing(folder / "curves.csv") as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False)
+    if recipe.evaluation.figures:
+        examined = {
+            name: (column.examined, column.scores.threshold)
+            for name, column in result.columns.items()
+        }
+        radius_um = recipe.evaluation.radius_um
+        points = {
+            name: [(int(p["step"]), p["val/f1"]) for p in curve if "val/f1" in p]
+            for name, curve in curves.items()
+        }
+        write_figures(folder / "figures", examined, points, radius_um=radius_um)
+        shown = result.plan.test[: recipe.evaluation.overlays]
+        write_overlays(folder / "overlays", shown, examined, radius_um=radius_um)
+    _write_json(folder / "metrics.json", result.as_dict())
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2), encoding="utf-8")

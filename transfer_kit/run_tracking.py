@@ -1,0 +1,93 @@
+"""What of a run goes to MLflow: the same that its folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from transfer_kit.data.dataset import Dataset
+from transfer_kit.data.sample import Sample
+from transfer_kit.plan import Plan
+from transfer_kit.tracking import TrackedRun
+
+if TYPE_CHECKING:
+    from transfer_kit.run import RunResult
+
+METRICS = (
+    "f1",
+    "f1_low",
+    "f1_high",
+    "precision",
+    "recall",
+    "distance_mean",
+    "distance_median",
+    "threshold",
+)
+"""Of each column; `test/…` is what the run trained, the others are named after the column."""
+
+PREFIXES = {
+    "finetuned": "test",
+    "base": "test_base",
+    "base_recalibrated": "test_base_recalibrated",
+    "scratch": "test_scratch",
+}
+
+
+def tags_of(plan: Plan) -> dict[str, str]:
+    """The tags by which runs are found and compared."""
+    recipe, start = plan.recipe, plan.start.card
+    return {
+        "base": recipe.base,
+        "target": recipe.target,
+        "model": start.network.name,
+        "codec": start.codec.name,
+        "freeze": str(recipe.freeze),
+        "stain": start.stain,
+        "labels": recipe.labels,
+    }
+
+
+def log_inputs(plan: Plan, tracked: TrackedRun) -> None:
+    """The recipe as parameters, and the data as dataset inputs."""
+    tracked.log_params(plan.recipe.model_dump(mode="json"))
+    for target in plan.targets:
+        for context, samples in (
+            ("training", plan.train),
+            ("validation", plan.validation),
+            ("testing", plan.test),
+        ):
+            _log_dataset(tracked, target, samples, context)
+
+
+def _log_dataset(
+    tracked: TrackedRun, target: Dataset, samples: Sequence[Sample], context: str
+) -> None:
+    wanted = {sample.image_path for sample in samples}
+    used = [sample for sample in target if sample.image_path in wanted]
+    if used:
+        tracked.log_dataset(
+            target.name,
+            target.content_hash(),
+            context,
+            source=str(target.root),
+            n_images=len(used),
+            n_nuclei=sum(len(sample.annotation()) for sample in used),
+        )
+
+
+def log_outputs(result: RunResult, tracked: TrackedRun) -> None:
+    """Figures of merit, pictures, files and the Detector."""
+    for name, column in result.columns.items():
+        scores = column.scores.as_dict()
+        values = {f"{PREFIXES[name]}/{key}": scores.get(key) for key in METRICS}
+        tracked.log_metrics({k: v for k, v in values.items() if v is not None})
+    for part in result.forgetting:
+        tracked.log_metrics(
+            {"held_out/f1_before": part.before.f1, "held_out/f1_after": part.after.f1}
+        )
+    for name in ("recipe.yaml", "metrics.json", "curves.csv"):
+        tracked.log_artifact(result.folder / name)
+    for name in ("figures", "overlays"):
+        for file in sorted((result.folder / name).glob("*.png")):
+            tracked.log_artifact(file, name)
+    tracked.log_detector(result.folder / "detector.safetensors")

@@ -1,0 +1,33 @@
+"""Recipes by name: those that ship, and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transfer_kit.errors import UserError, nearest_hint
+from transfer_kit.stores.locations import shipped
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe: a path, or a shipped name such as `everyday/finetune`.
+
+    Raises:
+        UserError: nothing goes by that name; the nearest that does is named.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    folder = shipped("recipes")
+    path = folder / f"{name}.yaml"
+    if path.is_file():
+        return path
+    if name.endswith((".yaml", ".yml")):
+        raise UserError(f"There is no recipe file {name}; check the path.")
+    raise UserError(f"There is no recipe {name!r}. {nearest_hint(name, list_recipes())}")
+
+
+def list_recipes() -> list[str]:
+    """Names of the shipped recipes."""
+    folder = shipped("recipes")
+    return sorted(
+        str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml")
+    )

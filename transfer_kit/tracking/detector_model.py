@@ -1,0 +1,93 @@
+"""A Detector as an MLflow model that `mlflow models serve` can serve."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import transfer_kit
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def log_detector(
+    client: MlflowClient, weights: Path, name: str, *, run_id: str, experiment_id: str
+) -> str:
+    """Log a weights file as a model of a run; returns the model's identifier.
+
+    The model holds the safetensors file and transfer-kit's own code, no pickle.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    model = client.create_logged_model(experiment_id, name, run_id, model_type="nucleus detector")
+    try:
+        with tempfile.TemporaryDirectory(prefix="transfer-kit-model-") as folder:
+            saved = Path(folder) / "model"
+            _save(weights, saved, name, run_id=run_id, model_id=model.model_id)
+            client.log_model_artifacts(model.model_id, str(saved))
+    except BaseException:
+        client.finalize_logged_model(model.model_id, "FAILED")
+        raise
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def _save(weights: Path, folder: Path, name: str, *, run_id: str, model_id: str) -> None:
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory(prefix="transfer-kit-code-") as aside:
+        code = _own_code(Path(aside))
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module="transfer_kit.served_model",
+            data_path=str(weights),
+            code_paths=[str(code)],
+            signature=_signature(),
+            pip_requirements=_requirements(),
+            mlflow_model=Model(artifact_path=name, run_id=run_id, model_id=model_id),
+        )
+
+
+def _own_code(aside: Path) -> Path:
+    """A copy of the package without the recipes and weights that ship with it."""
+    source = Path(transfer_kit.__file__).parent
+    leave_out = shutil.ignore_patterns("_shipped", "__pycache__")
+    return shutil.copytree(source, aside / source.name, ignore=leave_out)
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+    return ModelSignature(
+        outputs=Schema(
+            [
+                ColSpec("long", "image"),
+                ColSpec("double", "x"),
+                ColSpec("double", "y"),
+                ColSpec("double", "score"),
+                ColSpec("string", "class"),
+            ]
+        ),
+        params=ParamSchema(
+            [ParamSpec("mpp", "double", None), ParamSpec("threshold", "double", None)]
+        ),
+    )
+
+
+def _requirements() -> list[str]:
+    """What transfer-kit needs, at the versions installed here."""
+    try:
+        needed = importlib.metadata.requires("transfer-kit") or []
+    except importlib.metadata.PackageNotFoundError:  # a checkout that was not installed
+        needed = ["mlflow"]
+    core = (re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in needed if "extra ==" not in each)
+    # "+cpu" and the like are not on the package index.
+    return [f"{each}=={importlib.metadata.version(each).split('+')[0]}" for each in core]

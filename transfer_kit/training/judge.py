@@ -1,0 +1,124 @@
+"""After each round: F1 on the validation images, the best weights kept, the schedule moved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from transfer_kit.data.sample import Sample
+from transfer_kit.evaluation import best_threshold, examine
+from transfer_kit.recipe import TrainSettings
+from transfer_kit.training.module import DetectorModule
+
+Curve = dict[str, float]
+
+
+class Judge(lightning.Callback):
+    """Judges a detector after each round by its best F1 on the validation images.
+
+    Keeps the weights of the best round; ends the training by early stopping or when the plateau
+    schedule has run out. Its state travels in the checkpoint, so that a resumed training judges
+    as if it had not been interrupted.
+    """
+
+    def __init__(
+        self,
+        validation: Sequence[Sample],
+        settings: TrainSettings,
+        *,
+        radius_um: float,
+        record: Callable[[Curve, int], None],
+    ) -> None:
+        self.validation = validation
+        self.settings = settings
+        self.radius_um = radius_um
+        self.record = record
+        self.best_f1 = -math.inf
+        self.best_step = 0
+        self.best_weights: dict[str, Tensor] = {}
+        self.since_lowered = 0
+        self.curve: list[Curve] = []
+        self._loss_sum = 0.0
+        self._loss_count = 0
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_index: int,
+    ) -> None:
+        """Add to the round's mean loss."""
+        self._loss_sum += float(outputs["loss"])
+        self._loss_count += 1
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
+        """Judge the round."""
+        assert isinstance(module, DetectorModule)  # noqa: S101 - for the type checker
+        step = trainer.global_step
+        point = {
+            "train/loss": self._loss_sum / max(1, self._loss_count),
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+        }
+        self._loss_sum, self._loss_count = 0.0, 0
+        if self.validation:
+            chosen = best_threshold(
+                examine(module.detector, self.validation), radius_um=self.radius_um
+            )
+            point |= {"val/f1": chosen.f1, "val/threshold": chosen.value}
+        self._keep_if_best(module, point.get("val/f1", math.inf), step)
+        self._move_schedule(trainer, step)
+        self.curve.append({"step": step, **point})
+        self.record(point, step)
+
+    def _keep_if_best(self, module: DetectorModule, f1: float, step: int) -> None:
+        if f1 > self.best_f1 or not self.validation:
+            self.best_f1, self.best_step = f1, step
+            self.since_lowered = step
+            self.best_weights = {
+                name: value.detach().cpu().clone()
+                for name, value in module.network.state_dict().items()
+            }
+
+    def _move_schedule(self, trainer: lightning.Trainer, step: int) -> None:
+        patience = self.settings.early_stopping_steps
+        if patience is not None and step - self.best_step >= patience:
+            trainer.should_stop = True
+        schedule = self.settings.schedule
+        if schedule.name != "plateau" or step - self.since_lowered < schedule.patience_steps:
+            return
+        self.since_lowered = step
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] /= 10
+        if trainer.optimizers[0].param_groups[0]["lr"] < schedule.stop_below:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs."""
+        return {
+            "best_f1": self.best_f1,
+            "best_step": self.best_step,
+            "best_weights": self.best_weights,
+            "since_lowered": self.since_lowered,
+            "curve": self.curve,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+
+def restore_best(judge: Judge, module: DetectorModule) -> None:
+    """Give the network the weights of the best round."""
+    if judge.best_weights:
+        with torch.no_grad():
+            module.network.load_state_dict(judge.best_weights)

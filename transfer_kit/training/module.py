@@ -1,0 +1,103 @@
+"""The Lightning module: one step of one detector's training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from transfer_kit.detector import Detector
+from transfer_kit.recipe import OptimizerSettings, TrainSettings
+from transfer_kit.training.batches import Batch
+from transfer_kit.transfer.freezing import hold_frozen_statistics
+
+
+class NotFiniteLossError(Exception):
+    """The loss became infinite or NaN at a step."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"the loss is not finite at step {step}")
+        self.step = step
+
+
+class DetectorModule(lightning.LightningModule):
+    """Trains a detector's network on its codec's loss.
+
+    Every random number of a step (dropout) follows from the seed and the step, so that a resumed
+    training equals an uninterrupted one.
+    """
+
+    def __init__(self, detector: Detector, settings: TrainSettings, *, seed: int) -> None:
+        super().__init__()
+        self.detector = detector
+        self.network = detector.network.to(memory_format=torch.channels_last)
+        self.settings = settings
+        self.seed = seed
+
+    def train(self, mode: bool = True) -> DetectorModule:
+        """Switch modes; frozen blocks stay in evaluation mode."""
+        super().train(mode)
+        hold_frozen_statistics(self.network)
+        return self
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Seed the step."""
+        torch.manual_seed((self.seed << 32) + self.global_step)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The mean over the batch of each image's loss.
+
+        Raises:
+            NotFiniteLossError: the loss is infinite or NaN.
+        """
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        output = self.network(image)
+        with torch.autocast(self.device.type, enabled=False):
+            loss = self.detector.codec.loss(
+                output.float(), batch["target"], batch["weight"]
+            ).mean()
+        if not torch.isfinite(loss):
+            raise NotFiniteLossError(self.global_step)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """The recipe's optimizer over what is not frozen, and its schedule."""
+        optimizer = build_optimizer(self.network, self.settings.optimizer)
+        schedule = self._schedule(optimizer)
+        if schedule is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _schedule(self, optimizer: Optimizer) -> LRScheduler | None:
+        settings = self.settings.schedule
+        if settings.name != "one_cycle":
+            return None
+        return OneCycleLR(
+            optimizer,
+            max_lr=self.settings.optimizer.learning_rate,
+            total_steps=self.settings.steps + 1,
+            pct_start=settings.warm_up,
+            cycle_momentum=False,
+        )
+
+
+def build_optimizer(network: torch.nn.Module, settings: OptimizerSettings) -> Optimizer:
+    """An optimizer of the parameters that learn; norms and biases are not decayed."""
+    learning = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.name == "sgd":
+        return SGD(
+            groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=True
+        )
+    kind = AdamW if settings.name == "adamw" else Adam
+    return kind(groups, lr=settings.learning_rate)

@@ -1,0 +1,180 @@
+"""Train one detector on one set of samples."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from transfer_kit.data.augment import Augmentation
+from transfer_kit.data.image_cache import ImageCache
+from transfer_kit.data.patches import PatchSampler
+from transfer_kit.data.sample import Sample
+from transfer_kit.detector import Detector
+from transfer_kit.errors import UserError
+from transfer_kit.evaluation import best_threshold, examine
+from transfer_kit.recipe import Recipe, TrainSettings
+from transfer_kit.training.batches import NumberedPatches, patch_loader
+from transfer_kit.training.judge import Curve, Judge, restore_best
+from transfer_kit.training.module import DetectorModule, NotFiniteLossError
+from transfer_kit.training.progress import ShowProgress
+from transfer_kit.transfer.freezing import freeze_first_blocks
+
+CHECKPOINT = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training: the best round's detector, its curve, steps taken and time."""
+
+    detector: Detector
+    curve: tuple[Curve, ...]
+    steps: int
+    best_step: int
+    seconds: float
+
+
+def train(
+    detector: Detector,
+    samples: Sequence[Sample],
+    validation: Sequence[Sample],
+    recipe: Recipe,
+    *,
+    folder: Path,
+    device: str = "auto",
+    record: Callable[[Curve, int], None] = lambda point, step: None,
+    title: str = "training",
+) -> Trained:
+    """Train `detector` in place on `samples`, as `recipe` says, and calibrate its threshold.
+
+    Checkpoints go to `folder`; where one is there already, the training goes on from it, with
+    the result of an uninterrupted one.
+
+    Args:
+        validation: Judges each round and chooses the threshold. When empty, the last weights are
+            kept and the threshold is chosen on `samples`, and the card says so.
+
+    Raises:
+        UserError: the loss is not finite; the last good weights are kept in `folder`.
+    """
+    freeze_first_blocks(detector.network, recipe.freeze if recipe.base != "none" else 0)
+    module = DetectorModule(detector, recipe.train, seed=recipe.seed)
+    judge = Judge(validation, recipe.train, radius_um=recipe.evaluation.radius_um, record=record)
+    trainer = _trainer(recipe.train, folder, device, [judge, ShowProgress(title)])
+    patches = NumberedPatches(
+        _sampler(detector, samples, recipe), detector.card.mean, detector.card.std
+    )
+    loader = patch_loader(patches, recipe.train, pinned=not _on_cpu(trainer))
+    started = time.perf_counter()
+    try:
+        _fit(trainer, module, loader, folder / CHECKPOINT)
+    except NotFiniteLossError as error:
+        kept = _keep_last_good(judge, module, folder)
+        raise UserError(
+            f"The training stopped because {error}; {kept}; lower train.optimizer.learning_rate "
+            f"(now {recipe.train.optimizer.learning_rate:g}) and run it again."
+        ) from None
+    restore_best(judge, module)
+    detector.to("cpu").network.eval()
+    _calibrate(detector, validation, samples, recipe)
+    seconds = time.perf_counter() - started
+    return Trained(detector, tuple(judge.curve), trainer.global_step, judge.best_step, seconds)
+
+
+def _trainer(
+    settings: TrainSettings, folder: Path, device: str, callbacks: list[lightning.Callback]
+) -> lightning.Trainer:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    checkpoints = ModelCheckpoint(
+        dirpath=folder, save_last=True, save_top_k=0, save_on_train_epoch_end=True
+    )
+    accelerator = "auto" if device == "auto" else device.split(":")[0]
+    return lightning.Trainer(
+        accelerator={"cuda": "gpu"}.get(accelerator, accelerator),
+        devices=1,
+        max_steps=settings.steps,
+        max_epochs=math.ceil(settings.steps / settings.validate_every),
+        precision=_precision(settings.precision, accelerator),
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=[*callbacks, checkpoints],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+
+
+def _precision(wanted: str, accelerator: str) -> Any:
+    if wanted != "auto":
+        return wanted
+    if accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "32-true"
+
+
+def _on_cpu(trainer: lightning.Trainer) -> bool:
+    return bool(trainer.strategy.root_device.type == "cpu")
+
+
+def _sampler(detector: Detector, samples: Sequence[Sample], recipe: Recipe) -> PatchSampler:
+    cache = ImageCache(samples, detector.card.mpp)
+    return PatchSampler(
+        cache,
+        size_px=recipe.patches.size_px,
+        augmentation=Augmentation(**recipe.augment.model_dump()),
+        seed=recipe.seed,
+        encode=detector.codec.encode,
+        crops_per_image=recipe.patches.per_image,
+    )
+
+
+def _fit(
+    trainer: lightning.Trainer, module: DetectorModule, loader: Any, checkpoint: Path
+) -> None:
+    """Fit, from the checkpoint where there is one; Ctrl-C stays Ctrl-C."""
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            trainer.fit(
+                module,
+                loader,
+                ckpt_path=checkpoint if checkpoint.is_file() else None,
+                weights_only=True,
+            )
+        except SystemExit:
+            raise KeyboardInterrupt from None
+        finally:
+            if on_interrupt is not None:
+                signal.signal(signal.SIGINT, on_interrupt)
+
+
+def _keep_last_good(judge: Judge, module: DetectorModule, folder: Path) -> str:
+    if not judge.best_weights:
+        return "no round had ended, so there are no weights to keep"
+    restore_best(judge, module)
+    path = module.detector.save(folder / "last_good.safetensors")
+    return f"the last good weights (step {judge.best_step}) are in {path}"
+
+
+def _calibrate(
+    detector: Detector, validation: Sequence[Sample], samples: Sequence[Sample], recipe: Recipe
+) -> None:
+    chosen_on, said = (validation, "validation") if validation else (samples, "training")
+    threshold = best_threshold(
+        examine(detector, chosen_on), radius_um=recipe.evaluation.radius_um
+    )
+    detector.card.threshold = threshold.value
+    detector.card.threshold_chosen_on = f"{len(chosen_on)} {said} images of {recipe.target}"
+    detector.card.radius_um = recipe.evaluation.radius_um
