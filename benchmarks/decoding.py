@@ -54,7 +54,7 @@ def main() -> None:
         expected = {(x, y) for y, x in theirs().tolist()}
         if not subpixel and found != expected:
             raise SystemExit(f"the points differ: {sorted(found ^ expected)}")
-        ours_ms, theirs_ms = interleaved(ours, theirs)
+        ours_ms, theirs_ms = interleaved(ours, theirs, rounds=25)
         figure = {
             "benchmark": "decoding",
             "mpp": mpp,

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from transfer_kit.codecs import ProximityCodec
-from transfer_kit.codecs.proximity import distance_to_nearest
 from transfer_kit.data.annotation import Annotation, Points
 from transfer_kit.errors import UserError
 
@@ -76,16 +75,14 @@ def test_peak_regression_equals_the_formula_of_voca() -> None:
     assert np.allclose(codec.encode(annotated(*points), (30, 25), 0.5)[0], theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize("limit_px", [0.5, 3.0, 7.3, 15.0])
-def test_distances_up_to_the_limit_equal_the_distance_transform(limit_px: float) -> None:
+@pytest.mark.parametrize("radius_um", [0.125, 0.75, 1.825, 3.75])
+def test_encoding_equals_equation_1_on_the_distance_transform(radius_um: float) -> None:
     points = np.random.default_rng(3).integers(0, 90, (40, 2)).astype(np.float32)
     background = np.ones((90, 90), np.uint8)
     background[tuple(points.astype(int).T[::-1])] = 0
-    whole = cv2.distanceTransform(background, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    ours = distance_to_nearest(points, (90, 90), limit_px=limit_px)
-    near = whole <= limit_px
-    assert np.allclose(ours[near], whole[near], atol=1e-5)
-    assert ours[~near].min() > limit_px
+    distance = cv2.distanceTransform(background, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    ours = ProximityCodec(radius_um=radius_um).encode(annotated(*points), (90, 90), 0.25)[0]
+    assert np.allclose(ours, 5 * equation_1(distance, radius_um / 0.25, 3), atol=2e-5)
 
 
 def test_the_same_recipe_serves_two_magnifications() -> None:

@@ -11,7 +11,11 @@ FIELDS = {"name": "mine", "organ": "eye", "stain": "H&E", "mpp": 0.25, "licence"
 
 def test_a_card_is_read_back_as_it_was_written(tmp_path):
     card = DatasetCard.of_fields(
-        {**FIELDS, "case_pattern": r"(P\d+)", "splits": {"train": ["a"], "validation": [], "test": []}}
+        {
+            **FIELDS,
+            "case_pattern": r"(P\d+)",
+            "splits": {"train": ["a"], "validation": [], "test": []},
+        }
     )
     card.write(tmp_path / "dataset.yaml")
     assert DatasetCard.read(tmp_path / "dataset.yaml") == card
@@ -31,7 +35,7 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path):
 
 
 def test_a_card_without_a_scale_is_refused_with_an_example():
-    with pytest.raises(UserError, match="mpp: should be the µm per pixel, such as 'mpp: 0.25'"):
+    with pytest.raises(UserError, match=r"mpp: should be the µm per pixel, such as 'mpp: 0\.25'"):
         DatasetCard.of_fields({k: v for k, v in FIELDS.items() if k != "mpp"})
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle
@@ -22,14 +23,18 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_folder_is_opened_with_its_images_cases_and_annotations(folder):
     dataset = Dataset.open(folder)
-    assert [sample.id for sample in dataset] == [f"c{c:02d}_{k}" for c in range(6) for k in range(2)]
+    assert [sample.id for sample in dataset] == [
+        f"c{c:02d}_{k}" for c in range(6) for k in range(2)
+    ]
     assert dataset.cases == tuple(f"c{c:02d}" for c in range(6))
     image, points = draw_tissue([0, 0, 0])
     assert np.array_equal(dataset[0].image(), image)
     assert np.allclose(dataset[0].annotation().points, points, atol=0.006)
     assert dataset[0].size == (200, 200)
     assert dataset[0].mpp == 0.25
-    assert dataset.n_nuclei == sum(len(draw_tissue([0, c, k])[1]) for c in range(6) for k in range(2))
+    assert dataset.n_nuclei == sum(
+        len(draw_tissue([0, c, k])[1]) for c in range(6) for k in range(2)
+    )
 
 
 def test_the_yaml_opens_the_same_dataset(folder):
@@ -68,7 +73,7 @@ def test_too_few_cases_for_a_validation_are_told_with_the_mend(folder, tmp_path)
 
 
 def test_an_unknown_split_names_the_nearest(folder):
-    with pytest.raises(UserError, match="There is no split 'tests'. Did you mean 'test'"):
+    with pytest.raises(UserError, match=r"There is no split 'tests'\. Did you mean 'test'"):
         Dataset.open(folder).split("tests")
 
 
@@ -76,7 +81,7 @@ def test_an_unknown_split_names_the_nearest(folder):
 def test_smaller_subsets_lie_inside_larger_ones(folder, unit):
     dataset = Dataset.open(folder)
     chain = [{s.id for s in dataset.subset(f"{p}%{unit}", seed=3)} for p in (10, 20, 50, 80, 100)]
-    for small, large in zip(chain, chain[1:], strict=False):
+    for small, large in itertools.pairwise(chain):
         assert small <= large
     assert len(chain[-1]) == len(dataset)
 
@@ -130,20 +135,24 @@ def test_the_hash_reads_no_unchanged_file_twice(folder, tmp_path):
 
 def test_a_folder_without_yaml_says_what_to_type(folder):
     (folder / "dataset.yaml").unlink()
-    with pytest.raises(UserError, match=r"has no dataset\.yaml, and its organ, stain, licence, mpp"):
+    with pytest.raises(
+        UserError, match=r"has no dataset\.yaml, and its organ, stain, licence, mpp"
+    ):
         Dataset.open(folder)
     with pytest.raises(UserError, match=r"run 'transfer-kit data add .* --organ … --stain"):
         Dataset.open(folder)
 
 
 def test_a_missing_folder_is_told(tmp_path):
-    with pytest.raises(UserError, match="There is no dataset at .*nowhere; check the path"):
+    with pytest.raises(UserError, match=r"There is no dataset at .*nowhere; check the path"):
         Dataset.open(tmp_path / "nowhere")
 
 
 def test_a_folder_without_images_is_told(tmp_path):
     write_card(tmp_path)
-    with pytest.raises(UserError, match="has no image; check the folder, or 'images' in dataset.yaml"):
+    with pytest.raises(
+        UserError, match=r"has no image; check the folder, or 'images' in dataset\.yaml"
+    ):
         Dataset.open(tmp_path)
 
 

@@ -31,8 +31,15 @@ def test_a_new_name_moves_no_other_two_past_each_other():
 
 @pytest.mark.parametrize(
     ("total", "expected"),
-    [(1, [1, 0, 0]), (2, [1, 0, 1]), (3, [1, 1, 1]), (5, [3, 1, 1]), (6, [4, 1, 1])]
-    + [(10, [6, 2, 2]), (11, [7, 2, 2])],
+    [
+        (1, [1, 0, 0]),
+        (2, [1, 0, 1]),
+        (3, [1, 1, 1]),
+        (5, [3, 1, 1]),
+        (6, [4, 1, 1]),
+        (10, [6, 2, 2]),
+        (11, [7, 2, 2]),
+    ],
 )
 def test_cases_are_shared_by_largest_remainder_with_one_each(total, expected):
     assert share(total, (0.6, 0.2, 0.2)) == expected
@@ -46,7 +53,9 @@ def test_fractions_that_leave_some_out_leave_some_out():
 def test_every_case_is_in_one_split_and_the_seed_decides_which():
     splits = split_cases(CASES, SplitPlan(seed=1))
     assert sorted(splits) == CASES
-    assert [sum(s == name for s in splits.values()) for name in ("train", "validation", "test")] == [
+    assert [
+        sum(s == name for s in splits.values()) for name in ("train", "validation", "test")
+    ] == [
         12,
         4,
         4,
@@ -62,8 +71,17 @@ def test_listed_cases_go_where_they_are_listed_and_others_nowhere():
 
 @pytest.mark.parametrize(
     ("text", "total", "expected"),
-    [("20%", 40, 8), ("5", 40, 5), (5, 40, 5), ("3 cases", 8, 3), ("20% cases", 8, 2)]
-    + [("1%", 10, 1), ("100 %", 7, 7), ("1 case", 4, 1), ("2 images", 9, 2)],
+    [
+        ("20%", 40, 8),
+        ("5", 40, 5),
+        (5, 40, 5),
+        ("3 cases", 8, 3),
+        ("20% cases", 8, 2),
+        ("1%", 10, 1),
+        ("100 %", 7, 7),
+        ("1 case", 4, 1),
+        ("2 images", 9, 2),
+    ],
 )
 def test_an_amount_is_a_percentage_or_a_number(text, total, expected):
     assert Amount.parse(text).of(total) == expected
@@ -76,12 +94,16 @@ def test_an_amount_says_whether_it_counts_images_or_cases():
 
 @pytest.mark.parametrize("text", ["", "many", "0", "120%", "-3", "2.5", "3 patients", "0%"])
 def test_what_is_no_amount_is_refused_with_examples(text):
-    with pytest.raises(UserError, match=r"is not an amount of labels; write a percentage .* \('20%'\)"):
+    with pytest.raises(
+        UserError, match=r"is not an amount of labels; write a percentage .* \('20%'\)"
+    ):
         Amount.parse(text)
 
 
 def test_more_than_there_is_is_refused():
-    with pytest.raises(UserError, match="9 cases were asked for, but only 4 are there; ask for fewer"):
+    with pytest.raises(
+        UserError, match="9 cases were asked for, but only 4 are there; ask for fewer"
+    ):
         Amount.parse("9 cases").of(4)
 
 
@@ -95,7 +117,9 @@ def test_each_group_is_in_one_fold_and_folds_are_of_nearly_equal_size():
 
 
 def test_more_folds_than_groups_are_refused():
-    with pytest.raises(UserError, match="6 folds cannot be made of 3 cases or images; ask for 2 to 3"):
+    with pytest.raises(
+        UserError, match="6 folds cannot be made of 3 cases or images; ask for 2 to 3"
+    ):
         deal_folds({"a": 1, "b": 1, "c": 1}, 6, seed=0)
 
 

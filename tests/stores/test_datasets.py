@@ -56,7 +56,9 @@ def test_a_folder_in_the_working_folder_is_found_by_its_name_alone(tmp_path, mon
 
 
 def test_an_unknown_name_names_the_nearest():
-    with pytest.raises(UserError, match=r"no organ, dataset or folder 'brest'\. Did you mean 'breast'"):
+    with pytest.raises(
+        UserError, match=r"no organ, dataset or folder 'brest'\. Did you mean 'breast'"
+    ):
         find_dataset("brest")
 
 
@@ -97,7 +99,9 @@ def test_the_card_of_a_read_only_folder_goes_into_the_store(bare, monkeypatch, h
 
 
 def test_an_embedded_organs_name_is_taken(bare):
-    with pytest.raises(UserError, match="breast is an embedded organ; choose another name with --name"):
+    with pytest.raises(
+        UserError, match="breast is an embedded organ; choose another name with --name"
+    ):
         add_dataset(bare, {**FIELDS, "name": "breast"})
     assert not (bare / "dataset.yaml").exists()
 
@@ -105,9 +109,13 @@ def test_an_embedded_organs_name_is_taken(bare):
 def test_a_name_that_was_added_is_taken_but_by_its_own_folder(bare, tmp_path):
     add_dataset(bare, FIELDS)
     other = write_folder(tmp_path / "other", cases=2, per_case=1, card=False)
-    with pytest.raises(UserError, match="A dataset mine was added already .*; choose another --name"):
+    with pytest.raises(
+        UserError, match=r"A dataset mine was added already .*; choose another --name"
+    ):
         add_dataset(other, FIELDS)
-    with pytest.raises(UserError, match=r"dataset\.yaml is there already; edit it, or .* --replace"):
+    with pytest.raises(
+        UserError, match=r"dataset\.yaml is there already; edit it, or .* --replace"
+    ):
         add_dataset(bare, FIELDS)
     add_dataset(bare, {**FIELDS, "organ": "skin"}, replace=True)
     assert find_dataset("mine").card.organ == "skin"
@@ -170,7 +178,9 @@ def test_whoever_draws_first_wins(monkeypatch):
 
 def test_the_splits_of_an_embedded_organ_are_fixed(monkeypatch):
     monkeypatch.setattr("transfer_kit.data.synthetic.make_dataset", tiny_organ)
-    with pytest.raises(UserError, match="is an embedded organ, whose splits are fixed; 'transfer-kit"):
+    with pytest.raises(
+        UserError, match="is an embedded organ, whose splits are fixed; 'transfer-kit"
+    ):
         save_splits("eye", find_dataset("eye"), SplitPlan())
 
 
@@ -212,8 +222,9 @@ def test_splitting_a_shipped_dataset_writes_a_copy_of_its_card(real_data, monkey
     monkeypatch.setenv("TRANSFER_KIT_DATA", str(real_data))
     before = (shipped("datasets") / "monuseg-breast.yaml").read_bytes()
     dataset = find_dataset("monuseg-breast")
-    plan = SplitPlan(train=list(dataset.cases[2:]), validation=[dataset.cases[0]],
-                     test=[dataset.cases[1]])
+    plan = SplitPlan(
+        train=list(dataset.cases[2:]), validation=[dataset.cases[0]], test=[dataset.cases[1]]
+    )
     path = save_splits("monuseg-breast", dataset, plan)
     assert path == home / "datasets" / "monuseg-breast.yaml"
     assert find_dataset("monuseg-breast").split("test").cases == (dataset.cases[1],)

@@ -19,7 +19,7 @@ def test_a_wheel_finds_what_it_ships(tmp_path, monkeypatch):
     (package / "_shipped" / "stores" / "datasets").mkdir(parents=True)
     monkeypatch.setattr(locations, "_PACKAGE", package)
     assert locations.shipped("datasets") == package / "_shipped" / "stores" / "datasets"
-    with pytest.raises(UserError, match="models that ship with transfer-kit are not in .* again"):
+    with pytest.raises(UserError, match=r"models that ship with transfer-kit are not in .* again"):
         locations.shipped("models")
 
 

@@ -6,14 +6,11 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from transfer_kit.errors import UserError
-
-if TYPE_CHECKING:
-    from transfer_kit.data.dataset import Dataset
 
 app = typer.Typer(
     name="data", help="Datasets: list, show, check, add, split, convert.", no_args_is_help=True
@@ -74,72 +71,21 @@ def show(name: Name, sheet: Sheet = None, as_json: Json = False) -> None:
     """Card, splits, cases and nuclei of a dataset."""
     from rich.console import Console
 
+    from transfer_kit.cli.data_summary import print_summary, summary
     from transfer_kit.data.contact_sheet import contact_sheet
     from transfer_kit.stores.datasets import find_dataset
 
     dataset = find_dataset(name)
-    document = {**_summary(dataset), "card": dataset.card.model_dump(mode="json")}
+    document = {**summary(dataset), "card": dataset.card.model_dump(mode="json")}
     if sheet is not None:
         document["sheet"] = str(contact_sheet(dataset, sheet))
     if as_json:
         print(json.dumps(document))
         return
     console = Console()
-    _print_summary(dataset, document, console)
+    print_summary(dataset, document, console)
     if sheet is not None:
         console.print(f"Contact sheet: {sheet}", soft_wrap=True)
-
-
-def _summary(dataset: Dataset) -> dict[str, Any]:
-    """Images, cases and nuclei, of the whole and of each split."""
-    nuclei = {s.id: len(s.annotation()) for s in dataset if s.source}
-    splits = {}
-    for split in ("train", "validation", "test", ""):
-        samples = [sample for sample in dataset if dataset.split_of(sample) == split]
-        if samples or split:
-            splits[split or "none"] = {
-                "images": len(samples),
-                "cases": sorted({sample.case for sample in samples}),
-                "nuclei": sum(nuclei.get(sample.id, 0) for sample in samples),
-            }
-    return {
-        "name": dataset.name,
-        "root": str(dataset.root),
-        "images": len(dataset),
-        "cases": len(dataset.cases),
-        "nuclei": sum(nuclei.values()),
-        "mpp": sorted({sample.mpp for sample in dataset}),
-        "splits": splits,
-    }
-
-
-def _print_summary(dataset: Dataset, document: Mapping[str, Any], console: Any) -> None:
-    from rich.table import Table
-
-    card = dataset.card
-    about = Table(show_header=False, box=None, pad_edge=False)
-    about.add_row("dataset", card.name + (" (synthetic)" if card.synthetic else ""))
-    about.add_row("organ", f"{card.organ}, {card.species}, {card.stain}")
-    about.add_row("µm per pixel", ", ".join(f"{mpp:g}" for mpp in document["mpp"]))
-    for label, text in (
-        ("classes", ", ".join(card.classes)),
-        ("licence", card.licence),
-        ("source", card.source),
-        ("about", card.description),
-        ("images", str(dataset.root)),
-    ):
-        if text:
-            about.add_row(label, text)
-    console.print(about)
-    table = Table("split", "images", "cases", "nuclei", "which cases")
-    for split, row in document["splits"].items():
-        cases = row["cases"]
-        shown = ", ".join(cases[:8]) + (" …" if len(cases) > 8 else "")
-        table.add_row(split, str(row["images"]), str(len(cases)), str(row["nuclei"]), shown)
-    table.add_section()
-    total = [str(document[key]) for key in ("images", "cases", "nuclei")]
-    table.add_row("all", *total)
-    console.print(table)
 
 
 @app.command()
@@ -255,9 +201,7 @@ def _ask(folder: Path, questions: Mapping[str, str]) -> dict[str, Any]:
     """The answers, from the terminal; without one, all that is missing in one sentence."""
     if questions and not _at_a_terminal():
         options = " ".join(f"--{field} …" for field in questions)
-        raise UserError(
-            f"The files in {folder} do not tell {', '.join(questions)}; add {options}."
-        )
+        raise UserError(f"The files in {folder} do not tell {', '.join(questions)}; add {options}.")
     return {
         field: typer.prompt(text, type=float if field == "mpp" else str, err=True)
         for field, text in questions.items()
@@ -292,6 +236,7 @@ def split(
     """
     from rich.console import Console
 
+    from transfer_kit.cli.data_summary import print_summary, summary
     from transfer_kit.data.dataset import Dataset
     from transfer_kit.data.splits import explicit_plan, parse_fractions
     from transfer_kit.stores.datasets import find_dataset, save_splits
@@ -306,12 +251,12 @@ def split(
     )
     path = save_splits(name, dataset, plan)
     changed = Dataset.open(path, root=dataset.root)
-    document = _summary(changed)
+    document = summary(changed)
     if as_json:
         print(json.dumps({**document, "path": str(path)}))
         return
     console = Console()
-    _print_summary(changed, document, console)
+    print_summary(changed, document, console)
     console.print(f"Written to {path}", soft_wrap=True)
 
 

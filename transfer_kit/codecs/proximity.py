@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import repeat
@@ -9,7 +10,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from transfer_kit.codecs.base import (
@@ -95,17 +95,20 @@ class ProximityCodec:
 
     def encode(self, annotation: Annotation, size: tuple[int, int], mpp: float) -> Maps:
         """Eq. 1 times `scale`, one map a class, `(K, H, W)`; see `Codec.encode`."""
-        maps = np.empty((len(self.classes), *size), np.float32)
+        maps = np.zeros((len(self.classes), *size), np.float32)
         for target, name in zip(maps, self.classes, strict=True):
             points = points_of_class(
                 annotation, name, classes=self.classes, ignore_others=self.ignore_other_classes
             )
             if not self.subpixel:
                 points = np.floor(points + 0.5)
-            distance = distance_to_nearest(points, size, limit_px=self.radius_um / mpp)
-            distance *= mpp
-            np.multiply(_DECAYS[self.decay](distance, self), self.scale, out=target)
+            stamp_heights(target, points, reach_px=self.radius_um / mpp, height=self._height(mpp))
         return maps
+
+    def _height(self, mpp: float) -> Callable[[Maps], Maps]:
+        """The map's value as a function of the distance in pixels."""
+        decay = _DECAYS[self.decay]
+        return lambda distance_px: self.scale * decay(distance_px * mpp, self)
 
     def loss(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Eq. 2 of papers 002 and 001: ½ Σ (y + λ ȳ)(o - y)², over pixels; summed over classes.
@@ -149,60 +152,60 @@ class ProximityCodec:
         return nuclei if threshold is None else nuclei.above(threshold)
 
 
-def distance_to_nearest(points: Points, size: tuple[int, int], *, limit_px: float) -> Maps:
-    """Exact Euclidean distance of each pixel to the nearest of `points`, where it is small.
+def stamp_heights(
+    target: Maps, points: Points, *, reach_px: float, height: Callable[[Maps], Maps]
+) -> None:
+    """Raise `target` to `height(distance to the nearest point)`, where that is higher.
 
-    Only a window around each point is looked at, which for nuclei takes a fraction of the time
-    of a distance transform of the whole image, and allows points between and outside pixels.
+    Exact, as the highest of all points' heights at a pixel is that of the nearest one. Only a
+    window around each point is looked at, which for nuclei takes a fraction of the time of a
+    distance transform of the whole image, and lets points lie between and outside pixels.
 
     Args:
+        target: `(H, W)`, changed in place.
         points: `(N, 2)`, x and y in pixels.
-        size: Height and width.
-        limit_px: Distances up to this are exact; others are exact, too large or infinite, and
-            never below it.
-
-    Returns:
-        `(H, W)` float32.
+        reach_px: Distance from which on `height` is zero.
+        height: Of float32 distances in pixels, elementwise, and never rising with them.
     """
-    height, width = size
-    reach = int(np.ceil(limit_px)) + 1
+    rows, columns = target.shape
+    reach = int(reach_px + 0.5)
     nearest = np.floor(points + 0.5)
-    inside = np.all((nearest >= -reach) & (nearest < np.array([width, height]) + reach), axis=1)
-    points, nearest = points[inside], nearest[inside]
-    margin, side = 2 * reach, 2 * reach + 1
-    canvas = np.full((height + 2 * margin, width + 2 * margin), np.inf, np.float32)
-    corners = (nearest.astype(np.intp) + margin - reach).tolist()
-    squares = _squared_windows(points - nearest, reach)
-    for square, (left, top) in zip(squares, corners, strict=True):
-        window = canvas[top : top + side, left : left + side]
-        np.minimum(window, square, out=window)
-    inner = np.ascontiguousarray(canvas[margin : margin + height, margin : margin + width])
-    return np.sqrt(inner, out=inner)
+    touching = np.all((nearest >= -reach) & (nearest < np.array([columns, rows]) + reach), axis=1)
+    points, nearest = points[touching], nearest[touching]
+    first = nearest.astype(np.intp) - reach
+    start = np.maximum(first, 0)
+    windows = np.hstack([start, first + 2 * reach + 1, start - first]).tolist()
+    stamps = _stamps(points - nearest, reach, height)
+    for stamp, (left, top, right, bottom, cut_x, cut_y) in zip(stamps, windows, strict=True):
+        window = target[top:bottom, left:right]
+        within = stamp[cut_y : cut_y + window.shape[0], cut_x : cut_x + window.shape[1]]
+        np.maximum(window, within, out=window)
 
 
-def _squared_windows(offsets: Points, reach: int) -> Iterable[NDArray[np.float32]]:
-    """Squared distances `(2 reach + 1)²` around pixels, to points `offsets` away from them."""
+def _stamps(offsets: Points, reach: int, height: Callable[[Maps], Maps]) -> Iterable[Maps]:
+    """Heights `(2 reach + 1)²` around pixels, of points `offsets` away from them."""
     steps = np.arange(-reach, reach + 1, dtype=np.float32)
     if not offsets.any():
-        return repeat(np.add.outer(steps**2, steps**2), len(offsets))
-    along_x, along_y = (steps - offsets.T[:, :, None]) ** 2
-    return (np.add.outer(y, x) for x, y in zip(along_x, along_y, strict=True))
+        yield from repeat(height(np.hypot(steps, steps[:, None])), len(offsets))
+        return
+    for batch in np.array_split(offsets, -(-len(offsets) // 64)):  # small enough for the cache
+        along_x, along_y = (steps - batch.T[:, :, None]) ** 2
+        yield from height(np.sqrt(along_y[:, :, None] + along_x[:, None, :]))
 
 
 def _exponential(distance_um: Maps, codec: ProximityCodec) -> Maps:
     """Eq. 1 of paper 002 without its scale; at and beyond the radius 0."""
-    distance_um *= -codec.alpha / codec.radius_um
-    distance_um += codec.alpha
-    value = np.expm1(distance_um, out=distance_um)
-    value *= 1 / np.expm1(codec.alpha)
-    return np.maximum(value, 0, out=value)
+    value: Maps = np.expm1(codec.alpha - codec.alpha / codec.radius_um * distance_um)
+    value /= math.expm1(codec.alpha)
+    value[value < 0] = 0
+    return value
 
 
 def _reciprocal(distance_um: Maps, codec: ProximityCodec) -> Maps:
     """Peak regression of paper 000, §5.2; at and beyond the radius 0."""
-    value = 1 / (1 + codec.rate_per_um * distance_um)
+    value: Maps = np.reciprocal(1 + codec.rate_per_um * distance_um)
     value[distance_um >= codec.radius_um] = 0
-    return value.astype(np.float32, copy=False)
+    return value
 
 
 _DECAYS: dict[str, Callable[[Maps, ProximityCodec], Maps]] = {

@@ -63,7 +63,9 @@ class SplitPlan(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> SplitPlan:
-        lists = [part for part in (self.train, self.validation, self.test) if isinstance(part, list)]
+        lists = [
+            part for part in (self.train, self.validation, self.test) if isinstance(part, list)
+        ]
         if lists and len(lists) != 3:
             raise ValueError("train, validation and test should be three fractions or three lists")
         named = [case for cases in lists for case in cases]

@@ -111,9 +111,7 @@ def _colour(name: str, names: list[str]) -> str:
     return _COLOURS[names.index(name) % len(_COLOURS)]
 
 
-def _write_title(
-    draw: ImageDraw.ImageDraw, dataset: Dataset, names: list[str], shown: int
-) -> None:
+def _write_title(draw: ImageDraw.ImageDraw, dataset: Dataset, names: list[str], shown: int) -> None:
     font = ImageFont.load_default(14)
     title = f"{dataset.name}: {len(dataset)} images, {len(dataset.cases)} cases"
     if shown < len(dataset):

@@ -43,7 +43,10 @@ def convert_dataset(dataset: Dataset, folder: Path, format: str) -> Path:
             if sample.source is None:
                 continue
             annotated.append((ImageInfo.of(image), sample.annotation()))
-        _write(temporary / "annotations", annotated, format)
+        try:
+            _write(temporary / "annotations", annotated, format)
+        except UserError as error:
+            raise UserError(str(error).replace(str(temporary), str(folder))) from None
         card = _new_card(dataset, paths, pattern, format)
         card.write(temporary / CARD_NAME)
         Dataset.open(temporary)
@@ -85,7 +88,9 @@ def _new_card(
 ) -> DatasetCard:
     renamed = {s.case: _new_case(s, paths[s.id], pattern) for s in dataset}
     lists = {
-        name: sorted(renamed[case] for case in dataset.cases if dataset.assignment.get(case) == name)
+        name: sorted(
+            renamed[case] for case in dataset.cases if dataset.assignment.get(case) == name
+        )
         for name in SPLITS
     }
     scales = {paths[s.id]: s.mpp for s in dataset}

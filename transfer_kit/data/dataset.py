@@ -155,7 +155,9 @@ class Dataset:
         dealt = deal_folds(Counter(groups.values()), k, seed)
         return tuple(
             Fold(
-                self._where(groups, set(groups.values()) - set(test), f"fold {i + 1} of {k}: train"),
+                self._where(
+                    groups, set(groups.values()) - set(test), f"fold {i + 1} of {k}: train"
+                ),
                 self._where(groups, test, f"fold {i + 1} of {k}: test"),
             )
             for i, test in enumerate(dealt)

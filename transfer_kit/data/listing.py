@@ -111,9 +111,7 @@ def _scale(card: DatasetCard, path: str) -> float:
     return mpp
 
 
-def _crosswalk_rows(
-    crosswalk: Crosswalk, root: Path, paths: Mapping[Path, str]
-) -> dict[Path, str]:
+def _crosswalk_rows(crosswalk: Crosswalk, root: Path, paths: Mapping[Path, str]) -> dict[Path, str]:
     """The row, as text, of each image that the crosswalk keeps."""
     tables = sorted(root.glob(crosswalk.file))
     if not tables:

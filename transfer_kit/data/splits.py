@@ -32,7 +32,9 @@ def split_cases(cases: Iterable[str], plan: SplitPlan) -> dict[str, str]:
     """The split of each case; a case that a listing plan does not name is left out."""
     known = set(cases)
     if plan.lists:
-        return {case: name for name, listed in plan.lists.items() for case in listed if case in known}
+        return {
+            case: name for name, listed in plan.lists.items() for case in listed if case in known
+        }
     order = permuted(known, plan.seed)
     counts = share(len(order), plan.fractions)
     ends = [sum(counts[: i + 1]) for i in range(len(counts))]
@@ -166,7 +168,9 @@ def explicit_plan(
             if case not in known:
                 raise UserError(f"There is no case {case!r}. {nearest_hint(case, known)}")
             if place.setdefault(case, split) != split:
-                raise UserError(f"Case {case!r} is named for {place[case]} and {split}; choose one.")
+                raise UserError(
+                    f"Case {case!r} is named for {place[case]} and {split}; choose one."
+                )
     rest = permuted(known - set(place), seed)
     # What is named counts towards its split's share, the rest fills what is lacking.
     wanted = share(len(known), fractions)

@@ -1,72 +1,17 @@
-"""How well nuclei were detected: counts of one image, and scores pooled over many."""
+"""How well nuclei were detected: scores pooled over images, with an interval over cases."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-from transfer_kit.data.annotation import Annotation, Points
-from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.errors import UserError
-from transfer_kit.evaluation.matching import Index, match_points
+from transfer_kit.evaluation.counting import Counts, Evaluated, ImageCounts, score_image
 from transfer_kit.evaluation.statistics import bootstrap_f1, precision_recall_f1
-
-Counts = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluated:
-    """One image with what is known and what was found in it.
-
-    Attributes:
-        id: Name of the image.
-        case: Name of the patient or animal; intervals are over cases.
-        mpp: Micrometres per pixel of the image that the points refer to.
-        size: Height and width of that image in pixels.
-        truth: What is known.
-        found: Candidates with their scores, not yet cut at a threshold.
-    """
-
-    id: str
-    case: str
-    mpp: float
-    size: tuple[int, int]
-    truth: Annotation
-    found: Nuclei
-
-
-@dataclass(frozen=True, eq=False)
-class ImageCounts:
-    """Which nuclei of one image were found; all indices are positions in `truth` or `found`.
-
-    Attributes:
-        truth_index: Nucleus of each true detection.
-        found_index: The true detections, as long as `truth_index`.
-        distances_px: Distance of each true detection to its nucleus in pixels.
-        false_index: Detections that are no nucleus.
-        missed_index: Nuclei that were not detected.
-        n_nuclei: Nuclei inside the labelled regions.
-        by_class: True, false and missed of each class, by class name; see `score_image`.
-    """
-
-    truth_index: Index
-    found_index: Index
-    distances_px: NDArray[np.float64]
-    false_index: Index
-    missed_index: Index
-    n_nuclei: int
-    by_class: Mapping[str, Counts]
-
-    @property
-    def counts(self) -> Counts:
-        """Numbers of true, false and missed, `(3,)`."""
-        return np.array([len(self.found_index), len(self.false_index), len(self.missed_index)])
 
 
 @dataclass(frozen=True)
@@ -104,6 +49,7 @@ class DetectionScores:
         class_f1: Mean of the classes' F1 weighted by their number of nuclei (paper 001, section
             IV), as `class_precision` and `class_recall`; None where no class is compared.
         classes: Scores of each class, by name; empty where no class is compared.
+        case_counts: True, false and missed of each case, by case, for `paired_difference`.
     """
 
     f1: float
@@ -135,85 +81,126 @@ class DetectionScores:
     class_precision: float | None
     class_recall: float | None
     classes: Mapping[str, ClassScores]
+    case_counts: Mapping[str, tuple[int, int, int]] = field(repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """All figures under their names, ready for JSON (None for what cannot be told)."""
-        return asdict(self)
+        """All figures but those of single cases, ready for JSON (None for what cannot be told)."""
+        figures = asdict(self)
+        del figures["case_counts"]
+        return figures
 
 
-def inside_labelled(points: Points, truth: Annotation, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which points lie in the image and, where `truth` has any, in a labelled region.
-
-    Rims count as inside; an image reaches half a pixel beyond its outer pixel centres.
-    """
-    height, width = size
-    x, y = np.asarray(points, np.float64).reshape(-1, 2).T
-    inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
-    if truth.labelled_regions:
-        region = shapely.union_all(truth.labelled_regions)
-        shapely.prepare(region)
-        inside &= shapely.intersects_xy(region, x, y)
-    return np.asarray(inside, bool)
-
-
-def score_image(
-    truth: Annotation, found: Nuclei, *, radius_px: float, size: tuple[int, int]
-) -> ImageCounts:
-    """Count the true, false and missed detections of one image.
-
-    Nuclei and detections outside the labelled regions count for nothing, and at the rim they can
-    only excuse: first the nuclei inside are matched with the detections inside (`match_points`),
-    which gives the true ones. Of what is left, a detection inside that matches an annotated
-    nucleus outside is not false, and a nucleus inside that matches a detection outside is not
-    missed; such pairs, one-to-one as well, are no true ones either.
-
-    Classes are compared on the true pairs: where they agree, the pair is true for the class;
-    where not, it is missed for the nucleus's class and false for the detection's (paper 001,
-    section IV). A nucleus without a class name takes its pair out of this comparison. There is
-    none, and `by_class` is empty, where the detections bear none of the annotation's class names.
+def evaluate(
+    pairs: Iterable[Evaluated], *, radius_um: float, threshold: float, seed: int = 0
+) -> DetectionScores:
+    """Score a detector on a set of images, pooled, with an interval over cases.
 
     Args:
-        truth: What is known.
-        found: The detections, already cut at the threshold.
-        radius_px: Largest distance of a match in pixels (`radius_um / mpp`).
-        size: Height and width of the image.
+        pairs: The images.
+        radius_um: Largest distance of a match in µm.
+        threshold: Lowest score of a detection, chosen on other images than these.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        UserError: there is no image.
+
+    Example:
+        >>> from transfer_kit.data import Annotation, Nuclei
+        >>> truth = Annotation.of_points([[10, 10], [40, 40]])
+        >>> found = Nuclei([[12, 10]], [0.9], ("",))
+        >>> image = Evaluated("a", "case 1", 0.25, (64, 64), truth, found)
+        >>> evaluate([image], radius_um=4, threshold=0.5).recall
+        0.5
     """
-    known = inside_labelled(truth.points, truth, size)
-    counted = inside_labelled(found.points, truth, size)
-    nuclei, detections = np.flatnonzero(known), np.flatnonzero(counted)
-    match = match_points(truth.points[nuclei], found.points[detections], radius_px)
-    false = detections[match.unmatched_predicted]
-    missed = nuclei[match.unmatched_reference]
-    if len(false) and not known.all():
-        excused = match_points(truth.points[~known], found.points[false], radius_px)
-        false = false[excused.unmatched_predicted]
-    if len(missed) and not counted.all():
-        excused = match_points(truth.points[missed], found.points[~counted], radius_px)
-        missed = missed[excused.unmatched_reference]
-    true_nuclei, true = nuclei[match.reference_index], detections[match.predicted_index]
-    by_class = _class_counts(truth.classes, found.classes, (true_nuclei, true, false, missed))
-    return ImageCounts(
-        true_nuclei, true, match.distances, false, missed, int(known.sum()), by_class
+    images = list(pairs)
+    if not images:
+        raise UserError("There is no image to score; give at least one with annotations.")
+    counted = [_counted(image, radius_um, threshold) for image in images]
+    each = np.array([one.counts for one in counted])
+    total = each.sum(axis=0)
+    precision, recall, f1 = (float(value) for value in precision_recall_f1(total))
+    by_case = _sums(zip((image.case for image in images), each, strict=True))
+    low, high = bootstrap_f1(list(by_case.values()), seed=seed)
+    image_f1 = precision_recall_f1(each[each.sum(axis=1) > 0])[2]
+    px = [one.distances_px for one in counted]
+    um = [d * image.mpp for d, image in zip(px, images, strict=True)]
+    found_names = {name for image in images for name in image.found.classes}
+    classes = _class_scores(
+        _sums(item for one in counted for item in one.by_class.items()), found_names
+    )
+    return DetectionScores(
+        f1=f1,
+        precision=precision,
+        recall=recall,
+        f1_low=low,
+        f1_high=high,
+        n_true=int(total[0]),
+        n_false=int(total[1]),
+        n_missed=int(total[2]),
+        image_f1_mean=float(image_f1.mean()) if len(image_f1) else None,
+        image_f1_sd=float(image_f1.std(ddof=1)) if len(image_f1) > 1 else None,
+        n_images=len(images),
+        n_cases=len(by_case),
+        n_nuclei=sum(one.n_nuclei for one in counted),
+        radius_um=float(radius_um),
+        threshold=float(threshold),
+        classes=classes,
+        case_counts={case: _three(counts) for case, counts in by_case.items()},
+        **_distances(np.concatenate(um), ""),
+        **_distances(np.concatenate(px), "_px"),
+        **_weighted(classes),
     )
 
 
-def _class_counts(
-    truth: Sequence[str], found: Sequence[str], indices: tuple[Index, Index, Index, Index]
-) -> dict[str, Counts]:
-    true_nuclei, true, false, missed = indices
-    if not (set(truth) - {""}) & set(found):
+def _counted(image: Evaluated, radius_um: float, threshold: float) -> ImageCounts:
+    return score_image(
+        image.truth,
+        image.found.above(threshold),
+        radius_px=radius_um / image.mpp,
+        size=image.size,
+    )
+
+
+def _three(counts: Counts) -> tuple[int, int, int]:
+    true, false, missed = (int(count) for count in counts)
+    return true, false, missed
+
+
+def _sums(items: Iterable[tuple[str, Counts]]) -> dict[str, Counts]:
+    sums: dict[str, Counts] = {}
+    for name, counts in items:
+        sums[name] = sums[name] + counts if name in sums else counts
+    return sums
+
+
+def _distances(values: NDArray[np.float64], unit: str) -> dict[str, Any]:
+    names = [f"distance_{name}{unit}" for name in ("mean", "sd", "q1", "median", "q3")]
+    if not len(values):
+        return dict.fromkeys(names)
+    sd = float(values.std(ddof=1)) if len(values) > 1 else None
+    quartiles = (float(value) for value in np.quantile(values, (0.25, 0.5, 0.75)))
+    return dict(zip(names, (float(values.mean()), sd, *quartiles), strict=True))
+
+
+def _class_scores(sums: Mapping[str, Counts], found: set[str]) -> dict[str, ClassScores]:
+    """Scores by class; none where no detection bears a name that the annotations use."""
+    annotated = {name for name, counts in sums.items() if counts[0] + counts[2] > 0}
+    if not annotated & found:
         return {}
-    counts: dict[str, Counts] = defaultdict(lambda: np.zeros(3, np.int64))
-    for nucleus, detection in zip(true_nuclei, true, strict=True):
-        actual, said = truth[nucleus], found[detection]
-        if actual == said:
-            counts[actual][0] += 1
-        elif actual:
-            counts[said][1] += 1
-            counts[actual][2] += 1
-    for detection in false:
-        counts[found[detection]][1] += 1
-    for nucleus in missed:
-        counts[truth[nucleus]][2] += 1
-    counts.pop("", None)
-    return dict(counts)
+    scores = {}
+    for name in sorted(sums):
+        precision, recall, f1 = (float(value) for value in precision_recall_f1(sums[name]))
+        scores[name] = ClassScores(f1, precision, recall, int(sums[name][0] + sums[name][2]))
+    return scores
+
+
+def _weighted(classes: Mapping[str, ClassScores]) -> dict[str, float | None]:
+    sizes = [scores.n_nuclei for scores in classes.values()]
+    return {
+        f"class_{name}": (
+            float(np.average([getattr(scores, name) for scores in classes.values()], weights=sizes))
+            if classes
+            else None
+        )
+        for name in ("f1", "precision", "recall")
+    }

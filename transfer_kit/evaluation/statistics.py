@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,12 +24,21 @@ class Interval(NamedTuple):
     high: float | None
 
 
+class Scored(Protocol):
+    """Anything that knows the true, false and missed of each case: `DetectionScores` does."""
+
+    @property
+    def case_counts(self) -> Mapping[str, tuple[int, int, int]]:
+        """True, false and missed of each case, by case."""
+        ...
+
+
 @dataclass(frozen=True)
-class PairedDifference:
-    """How much better the second detector is than the first on the same cases.
+class Difference:
+    """How much better one detector is than another on the same cases.
 
     Attributes:
-        difference: Pooled F1 of the second less that of the first.
+        difference: Pooled F1 of the first less that of the second.
         low: Lower end of the 95 % interval over cases, None with a single case.
         high: Upper end.
         n_cases: Cases that both were scored on.
@@ -39,6 +48,10 @@ class PairedDifference:
     low: float | None
     high: float | None
     n_cases: int
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """The figures under their names, ready for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -115,39 +128,35 @@ def bootstrap_f1(
 
 
 def paired_difference(
-    first: Mapping[str, Sequence[int]],
-    second: Mapping[str, Sequence[int]],
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> PairedDifference:
-    """Pooled F1 of `second` less that of `first`, with an interval over their common cases.
+    first: Scored, second: Scored, *, seed: int = 0, resamples: int = RESAMPLES
+) -> Difference:
+    """Pooled F1 of `first` less that of `second`, with a 95 % interval over their common cases.
 
     Every resample draws the same cases for both, so that what makes a case hard cancels.
 
     Args:
-        first: True, false and missed of each case, by case, as `case_counts` gives them.
-        second: The same cases scored with the other detector.
+        first: Scores of the detector that ought to be better.
+        second: Scores of the other on the same cases.
         seed: Seed of the resampling.
         resamples: Number of resamples.
 
     Raises:
-        UserError: the two were scored on unlike cases, or on none.
+        UserError: the two were scored on unlike cases.
     """
-    if not first or first.keys() != second.keys():
-        unlike = sorted(first.keys() ^ second.keys())
-        what = f"case {unlike[0]!r} is scored in only one" if unlike else "there is no case"
+    unlike = sorted(first.case_counts.keys() ^ second.case_counts.keys())
+    if unlike:
         raise UserError(
-            f"Two detectors are compared on the same cases, but {what}; score both on one test set."
+            f"Two detectors are compared on the same cases, but {unlike[0]!r} was scored with only "
+            f"one of them; score both on one test set."
         )
-    a, b = (np.array([each[case] for case in first], np.float64) for each in (first, second))
-    difference = pooled_f1(b) - pooled_f1(a)
-    if len(a) < 2:
-        return PairedDifference(difference, None, None, len(a))
+    cases = list(first.case_counts)
+    a, b = (np.array([each.case_counts[case] for case in cases], float) for each in (first, second))
+    difference = pooled_f1(a) - pooled_f1(b)
+    if len(cases) < 2:
+        return Difference(difference, None, None, len(cases))
     sums = _resampled(np.concatenate([a, b], axis=1), seed, resamples)
-    resampled = precision_recall_f1(sums[:, 3:])[2] - precision_recall_f1(sums[:, :3])[2]
-    low, high = _percentiles(resampled, 0.95)
-    return PairedDifference(difference, low, high, len(a))
+    resampled = precision_recall_f1(sums[:, :3])[2] - precision_recall_f1(sums[:, 3:])[2]
+    return Difference(difference, *_percentiles(resampled, 0.95), len(cases))
 
 
 def wilcoxon_signed_rank(first: Sequence[float], second: Sequence[float]) -> SignedRank:

@@ -201,7 +201,9 @@ def _open_card(name: str, path: Path) -> Dataset:
     if root is not None:
         return Dataset.open(path, root=root)
     if not path.is_relative_to(shipped("datasets")):
-        raise UserError(f"The images of {name} are no longer in {card.root}; mend 'root' in {path}.")
+        raise UserError(
+            f"The images of {name} are no longer in {card.root}; mend 'root' in {path}."
+        )
     raise UserError(
         f"The images of {name} are not on this machine; download them from {card.source} "
         f"into a folder {card.root} and set TRANSFER_KIT_DATA to the folder above it."

@@ -89,5 +89,12 @@ def _requirements() -> list[str]:
     except importlib.metadata.PackageNotFoundError:  # a checkout that was not installed
         needed = ["mlflow"]
     core = (re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in needed if "extra ==" not in each)
-    # "+cpu" and the like are not on the package index.
-    return [f"{each}=={importlib.metadata.version(each).split('+')[0]}" for each in core]
+    return [pinned for pinned in map(_pinned, core) if pinned]
+
+
+def _pinned(name: str) -> str:
+    try:
+        # "+cpu" and the like are not on the package index.
+        return f"{name}=={importlib.metadata.version(name).split('+')[0]}"
+    except importlib.metadata.PackageNotFoundError:  # it runs without it here, and will there
+        return ""

@@ -44,8 +44,18 @@ def test_nuclei_outside_the_image_are_counted_and_the_first_is_placed(folder):
     write_csv(folder / "annotations" / "c00_0.csv", [*points_of(folder), (240, 17), (10, -3)])
     finding = the_finding(folder, "outside")
     assert finding.severity == "error"
-    assert "has 2 of 32 nuclei outside the image of 200x200, the first at (240, 17)" in finding.message
+    assert (
+        "has 2 of 32 nuclei outside the image of 200x200, the farthest by 40.5 px at (240, 17)"
+        in finding.message
+    )
     assert finding.file.endswith("c00_0.csv")
+
+
+def test_a_slip_over_the_rim_is_a_warning(folder):
+    write_csv(folder / "annotations" / "c00_0.csv", [*points_of(folder), (20, -1.5)])
+    finding = the_finding(folder, "outside")
+    assert finding.severity == "warning"
+    assert "the farthest by 1.0 px at (20, -1.5); correct or delete them." in finding.message
 
 
 def test_a_nucleus_at_the_outermost_pixel_is_inside(folder):
@@ -67,7 +77,7 @@ def test_exchanged_coordinates_are_found(folder):
 
 
 def test_shifted_labels_are_found_and_the_shift_is_named(folder):
-    write_csv(folder / "annotations" / "c00_0.csv", points_of(folder) + [-14, 9])
+    write_csv(folder / "annotations" / "c00_0.csv", points_of(folder) + np.array([-14, 9]))
     finding = the_finding(folder, "shifted")
     assert "shifted" in finding.message
     dx, dy = (int(finding.message.split(axis)[0].split()[-1]) for axis in (" px in x", " px in y"))
@@ -131,8 +141,9 @@ def test_masks_of_unlike_size_that_fit_each_other_are_named(tmp_path):
 
 def test_the_same_picture_in_two_splits_is_an_error(folder):
     write_card(
-        folder, case_pattern=r"(c\d+)_", splits={"train": ["c00", "c01"], "validation": ["c02"],
-                                                 "test": ["c03"]}
+        folder,
+        case_pattern=r"(c\d+)_",
+        splits={"train": ["c00", "c01"], "validation": ["c02"], "test": ["c03"]},
     )
     for kind, suffix in (("images", "png"), ("annotations", "csv")):
         source = (folder / kind / f"c00_0.{suffix}").read_bytes()

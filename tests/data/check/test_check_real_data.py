@@ -62,7 +62,7 @@ def test_the_twenty_fold_kidney_images_contradict_the_published_scale():
     for sample in dataset:
         if sample.case.startswith("TCGA-HE"):
             size.add(sample.image(), sample.annotation(), dataset.card.stain)
-    assert "about 0.46 µm per pixel would fit" in size.check("dataset.yaml")[0].message
+    assert "about 0.45 µm per pixel would fit" in size.check("dataset.yaml")[0].message
 
 
 @pytest.mark.parametrize("name", ["monuseg-breast", "tnbc", "crchisto", "gbm40"])
@@ -72,7 +72,9 @@ def test_planted_exchanges_are_found(name):
         points = sample.annotation().points
         if len(points) >= 40:
             total += 1
-            codes = [f.code for f in check_positions(sample, sample.image(), points[:, ::-1], "H&E")]
+            codes = [
+                f.code for f in check_positions(sample, sample.image(), points[:, ::-1], "H&E")
+            ]
             found += "exchanged-xy" in codes
     assert total >= 3
     assert found == total

@@ -63,7 +63,9 @@ def _unlisted(dataset: Dataset, file: str) -> list[Finding]:
     unlisted = [case for case in dataset.cases if case not in dataset.assignment]
     if not unlisted:
         return []
-    text = f"{_some(unlisted)} in no split and will not be used; list them under 'splits' in {file}."
+    text = (
+        f"{_some(unlisted)} in no split and will not be used; list them under 'splits' in {file}."
+    )
     return [Finding("warning", "unlisted-case", file, text)]
 
 
@@ -85,14 +87,16 @@ def _alike_names(dataset: Dataset, file: str) -> list[Finding]:
         return []
     groups: dict[str, set[str]] = defaultdict(set)
     for sample in dataset:
+        if re.search(TCGA_PATIENT, sample.id):
+            continue  # `_crossing` knows better
         match = re.match(r"^(.*\d.*?)[-_ .](?:tile|patch|crop|roi|img)?[-_ ]?\d+$", sample.id, re.I)
         groups[match[1] if match else sample.id].add(dataset.split_of(sample) or "none")
     crossing = sorted(name for name, splits in groups.items() if len(splits) > 1)
     if not crossing or len(groups) < 2:
         return []
     text = (
-        f"The names look as if several images were of one patient (such as {crossing[0]}), yet each "
-        f"is its own case and {len(crossing)} such groups are in two splits; if so, set "
+        f"The names look as if several images were of one patient (such as {crossing[0]}), yet "
+        f"each is its own case and {len(crossing)} such groups are in two splits; if so, set "
         f"'case_pattern' in {file}."
     )
     return [Finding("warning", "possible-patients", file, text)]

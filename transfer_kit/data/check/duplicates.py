@@ -15,7 +15,7 @@ from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.sample import Sample
 
 _SIDE = 24
-_ALIKE = 0.97  # correlation of thumbnails; unlike images of the sets at hand stay below
+_ALIKE = 0.9  # correlation of thumbnails; unlike images of a dozen public sets reach 0.61
 
 
 @dataclass

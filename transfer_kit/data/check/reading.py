@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,7 @@ class Reading:
     @property
     def misfit(self) -> bool:
         """The image is fine, and an annotation file is there, but they do not go together."""
-        return (
-            self.image is not None
-            and self.sample.source is not None
-            and self.annotation is None
-        )
+        return self.image is not None and self.sample.source is not None and self.annotation is None
 
 
 def read_sample(sample: Sample) -> Reading:
@@ -76,12 +73,11 @@ def _read_annotation(
 
 def find_exchanged_files(misfits: Sequence[Sample]) -> list[Finding]:
     """Pairs of `misfits` whose annotations fit each other's image, but not their own."""
-    findings: list[Finding] = []
-    for i, one in enumerate(misfits):
-        for other in misfits[i + 1 :]:
-            if one.size != other.size and _fits(one, other) and _fits(other, one):
-                findings.append(_exchanged(one, other))
-    return findings
+    return [
+        _exchanged(one, other)
+        for one, other in combinations(misfits, 2)
+        if one.size != other.size and _fits(one, other) and _fits(other, one)
+    ]
 
 
 def _fits(image: Sample, annotated: Sample) -> bool:

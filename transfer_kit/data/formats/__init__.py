@@ -9,7 +9,13 @@ from pathlib import Path
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.formats import pairing
 from transfer_kit.data.formats.aperio import Aperio
-from transfer_kit.data.formats.base import AnnotationSource, Format, ImageInfo, RegionNames
+from transfer_kit.data.formats.base import (
+    AnnotationSource,
+    Format,
+    ImageInfo,
+    RegionNames,
+    unknown_format,
+)
 from transfer_kit.data.formats.coco import Coco
 from transfer_kit.data.formats.coco_writer import write_coco
 from transfer_kit.data.formats.cpm15 import Cpm15
@@ -22,7 +28,7 @@ from transfer_kit.data.formats.iphotodraw import IPhotoDraw
 from transfer_kit.data.formats.labelbox import Labelbox
 from transfer_kit.data.formats.pairing import annotation_images, list_images
 from transfer_kit.data.formats.points_csv import PointsCsv, write_csv
-from transfer_kit.errors import UserError, nearest_hint
+from transfer_kit.errors import UserError
 
 # In the order in which a file is looked into: text masks before points, dots before label images.
 FORMATS: dict[str, Format] = {
@@ -103,9 +109,7 @@ def read_annotation(
     """
     fmt = FORMATS.get(source.format)
     if fmt is None:
-        raise UserError(
-            f"Unknown annotation format '{source.format}'; {nearest_hint(source.format, FORMATS)}"
-        )
+        raise unknown_format(source.format, FORMATS)
     if regions is not None and isinstance(fmt, (GeoJson, Aperio)):
         fmt = replace(fmt, regions=regions)
     if len(source.paths) != 1 and not isinstance(fmt, CrcHisto):

@@ -91,11 +91,9 @@ def _shapes(layer: Element, path: Path) -> list[BaseGeometry]:
     shapes = []
     for region in layer.iter("Region"):
         where = f"{path}, layer {layer.get('Id', '?')}, region {region.get('Id', '?')}"
-        vertices = [
-            [number(vertex.get(axis), where) for axis in ("X", "Y")]
-            for vertex in region.iter("Vertex")
-        ]
-        shape = _shape(np.array(vertices).reshape(-1, 2) - 0.5, region.get("Type", "0"))
+        stated = [vertex.get(axis) for vertex in region.iter("Vertex") for axis in ("X", "Y")]
+        corners = np.array([number(value, where) for value in stated]).reshape(-1, 2)
+        shape = _shape(corners - 0.5, region.get("Type", "0"))
         if shape is not None:
             shapes.append(shape)
     return shapes

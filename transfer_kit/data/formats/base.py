@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from transfer_kit.data.annotation import Annotation, Points
 from transfer_kit.data.images import IMAGE_SUFFIXES, image_size
-from transfer_kit.errors import UserError
+from transfer_kit.errors import UserError, nearest_hint
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,12 @@ class RegionNames:
         if name.casefold().startswith(self.prefix.casefold()):
             return name[len(self.prefix) :].strip() or None
         return None
+
+
+def unknown_format(name: str, known: Iterable[str]) -> UserError:
+    """The error for a format that does not exist, with the nearest that does."""
+    hint = nearest_hint(name, known)
+    return UserError(f"Unknown annotation format '{name}'; {hint[0].lower()}{hint[1:]}")
 
 
 def name_for(path: Path, names: Iterable[str]) -> str | None:

@@ -214,18 +214,36 @@ def _decoded(drawn: Record, where: str, image: ImageInfo) -> Pixels:
             f"{[image.height, image.width]} (height, width); give the image that was annotated."
         )
     try:
-        if isinstance(counts, list):
-            if sum(counts) != image.height * image.width or min(counts) < 0:
-                raise ValueError("run lengths do not add up to the image")
-            packed = run_lengths.frPyObjects(drawn, image.height, image.width)
-        else:
-            packed = {"size": size, "counts": str(counts).encode("ascii")}
+        runs = _unpacked(counts) if isinstance(counts, str) else list(counts or ())
+        # pycocotools reads beyond its buffer where the runs are not those of the image.
+        if sum(runs) != image.height * image.width or min(runs) < 0:
+            raise ValueError("run lengths do not add up to the image")
+        packed = run_lengths.frPyObjects({"size": size, "counts": runs}, image.height, image.width)
         rows, columns = np.nonzero(run_lengths.decode(packed))
     except Exception as error:  # the decoder raises many kinds
         raise UserError(f"{where}: its run lengths are damaged; export the file again.") from error
     if not len(rows):
         raise UserError(f"{where}: its mask is empty; delete it or draw it anew.")
     return rows, columns
+
+
+def _unpacked(counts: str) -> list[int]:
+    """COCO's compressed run lengths: 5 bits a character, from the third on as differences."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"{character!r} is no run length")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            negative = (1 << shift) if bits & 16 else 0
+            runs.append(value - negative + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError("the last run length is cut short")
+    return runs
 
 
 def _keypoint(record: Record, where: str) -> tuple[float, float] | None:

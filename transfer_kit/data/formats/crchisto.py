@@ -63,14 +63,14 @@ class CrcHisto:
 
 def _points(path: Path) -> NDArray[np.float64]:
     mend = "download it again from CRCHistoPhenotypes"
+    if not path.is_file():
+        raise UserError(f"{path} cannot be read (no such file); check the path.")
     try:
         matrix = scipy.io.loadmat(path, variable_names=[_ALL]).get(_ALL)
     except NotImplementedError as error:
         raise UserError(
             f"{path} is a MATLAB 7.3 file; save it in MATLAB with the option -v7."
         ) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error}); {mend}.") from error
     except Exception as error:  # SciPy raises many kinds on damaged files
         raise UserError(f"{path} is damaged or cut short; {mend}.") from error
     if matrix is None:

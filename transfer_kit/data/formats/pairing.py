@@ -12,10 +12,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from transfer_kit.data.formats.base import AnnotationSource, Format, name_for
+from transfer_kit.data.formats.base import AnnotationSource, Format, name_for, unknown_format
 from transfer_kit.data.formats.crchisto import CLASS_SUFFIXES
 from transfer_kit.data.images import IMAGE_SUFFIXES
-from transfer_kit.errors import UserError, nearest_hint
+from transfer_kit.errors import UserError
 
 _MASK_ENDINGS = ("_label", "_labels", "_mask", "_masks", "_instances", "_labeled_mask_corrected")
 _OTHER_ENDINGS = ("_detection", "-points", "_points", "_dots", "_nuclei", "_annotations")
@@ -80,16 +80,11 @@ def find_annotations(
     """
     folder = Path(folder)
     if format is not None and format not in formats:
-        raise UserError(f"Unknown annotation format '{format}'; {_hint(format, formats)}")
+        raise unknown_format(format, formats)
     search = _Search(folder, formats, format)
     if pattern is not None:
         return search.by_pattern(images, pattern)
     return search.by_name(images)
-
-
-def _hint(word: str, formats: Mapping[str, Format]) -> str:
-    hint = nearest_hint(word, formats)
-    return hint[0].lower() + hint[1:]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_detector, toy_recipe, toy_samples
+
+from transfer_kit.errors import UserError
+from transfer_kit.training.train import train
+
+
+def weights(detector):
+    return {name: value.clone() for name, value in detector.network.state_dict().items()}
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def trained(folder, *, recipe=None, detector=None, validation=True, **fields):
+    samples = toy_samples(4)
+    recipe = (recipe or toy_recipe()).replaced(**fields)
+    detector = detector or toy_detector(seed=recipe.seed)
+    held = samples[3:] if validation else []
+    return train(detector, samples[:3], held, recipe, folder=folder)
+
+
+def test_the_loss_falls_and_the_curve_says_so(tmp_path):
+    done = trained(tmp_path, **{"train.steps": 40, "train.validate_every": 10})
+    losses = [point["train/loss"] for point in done.curve]
+    assert [point["step"] for point in done.curve] == [10, 20, 30, 40]
+    assert losses[-1] < losses[0]
+    assert done.steps == 40
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path):
+    one = weights(trained(tmp_path / "1").detector)
+    two = weights(trained(tmp_path / "2").detector)
+    other = weights(trained(tmp_path / "3", seed=1).detector)
+    assert same(one, two)
+    assert not same(one, other)
+
+
+def test_a_training_with_worker_processes_gives_the_same_weights(tmp_path):
+    one = weights(trained(tmp_path / "1").detector)
+    two = weights(trained(tmp_path / "2", **{"train.workers": 2}).detector)
+    assert same(one, two)
+
+
+def test_steps_that_are_no_multiple_of_the_rounds_are_all_taken(tmp_path):
+    done = trained(tmp_path, **{"train.steps": 7, "train.validate_every": 3})
+    assert [point["step"] for point in done.curve] == [3, 6, 7]
+
+
+def _train_and_hang(folder):
+    """Train, and wait for ever after the second round, as a machine that is about to fail."""
+    from transfer_kit.training import judge
+
+    keep = judge.Judge.on_train_batch_end
+
+    def hang(self, trainer, *rest):
+        keep(self, trainer, *rest)
+        if trainer.global_step == 8:
+            (folder / "hangs").touch()
+            time.sleep(600)
+
+    judge.Judge.on_train_batch_end = hang
+    trained(folder)
+
+
+def test_a_killed_and_resumed_training_equals_an_uninterrupted_one(tmp_path):
+    whole = trained(tmp_path / "whole")
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    process = multiprocessing.get_context("fork").Process(target=_train_and_hang, args=(folder,))
+    process.start()
+    until = time.monotonic() + 60
+    while not (folder / "hangs").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert (folder / "last.ckpt").is_file()
+    resumed = trained(folder)
+    assert same(weights(whole.detector), weights(resumed.detector))
+    assert resumed.curve == whole.curve
+    assert resumed.detector.card.threshold == whole.detector.card.threshold
+
+
+def test_resuming_a_finished_training_changes_nothing(tmp_path):
+    first = trained(tmp_path)
+    again = trained(tmp_path)
+    assert same(weights(first.detector), weights(again.detector))
+    assert first.curve == again.curve
+
+
+def test_the_best_round_is_kept_not_the_last(tmp_path):
+    done = trained(tmp_path, **{"train.steps": 12, "train.validate_every": 3})
+    f1 = [point["val/f1"] for point in done.curve]
+    best = [point["step"] for point in done.curve][int(np.argmax(f1))]
+    assert done.best_step == best
+
+
+def test_without_validation_the_last_weights_are_kept_and_the_card_says_so(tmp_path):
+    done = trained(tmp_path, validation=False)
+    assert done.best_step == done.steps
+    assert "training images" in done.detector.card.threshold_chosen_on
+
+
+def test_early_stopping_ends_the_training(tmp_path):
+    fields = {"train.steps": 60, "train.validate_every": 2, "train.early_stopping_steps": 4}
+    done = trained(tmp_path, **fields, **{"train.optimizer.learning_rate": 1e-12})
+    assert done.steps < 60
+
+
+def test_the_plateau_schedule_lowers_the_rate_and_stops_below_its_limit(tmp_path):
+    schedule = {"name": "plateau", "patience_steps": 2, "stop_below": 1e-6}
+    done = trained(
+        tmp_path,
+        **{
+            "train.steps": 80,
+            "train.validate_every": 2,
+            "train.schedule": schedule,
+            "train.optimizer": {"name": "sgd", "learning_rate": 1e-5},
+        },
+    )
+    rates = [point["learning_rate"] for point in done.curve]
+    assert rates == sorted(rates, reverse=True)
+    assert done.steps < 80
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_weights(tmp_path):
+    with pytest.raises(UserError) as caught:
+        trained(
+            tmp_path,
+            **{
+                "train.steps": 30,
+                "train.validate_every": 1,
+                "train.gradient_clip": None,
+                "train.optimizer": {"name": "sgd", "learning_rate": 1e18},
+                "train.schedule.name": "constant",
+            },
+        )
+    said = str(caught.value)
+    assert "not finite at step" in said
+    assert "lower train.optimizer.learning_rate (now 1e+18)" in said
+    from transfer_kit.detector import Detector
+
+    kept = Detector.load(tmp_path / "last_good.safetensors")
+    assert all(torch.isfinite(value).all() for value in kept.network.state_dict().values())
+
+
+def test_frozen_blocks_come_out_of_a_training_byte_equal(tmp_path):
+    detector = toy_detector(seed=3)
+    before = weights(detector)
+    done = trained(tmp_path, detector=detector, base="toy", freeze=2)
+    after = weights(done.detector)
+    frozen = [name for name in before if name.split(".")[0] in ("input", "down1")]
+    assert frozen
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    assert not torch.equal(before["output.maps.weight"], after["output.maps.weight"])
