@@ -17,15 +17,14 @@ def draw_tissue(seed, side=SIDE, count=30):
     """An image with dark discs 5.5 µm wide at 0.25 µm per pixel, and their centres."""
     rng = np.random.default_rng(seed)
     image = np.full((side, side, 3), BACKGROUND, np.float32)
-    points = []
-    for _ in range(4000):
-        x, y = rng.uniform(12, side - 12), rng.uniform(12, side * 0.7)
-        if len(points) < count and all(np.hypot(x - a, y - b) > 24 for a, b in points):
-            points.append((x, y))
+    points = np.zeros((0, 2))
+    for x, y in rng.uniform((12, 12), (side - 12, side * 0.7), (2000, 2)):
+        if len(points) < count and not (np.hypot(*(points - (x, y)).T) <= 24).any():
+            points = np.vstack([points, (x, y)])
             cv2.circle(image, (round(x), round(y)), DIAMETER_PX // 2, NUCLEUS, -1)
     coarse = rng.normal(0, 10, (9, 9, 1)).astype(np.float32)
     image += cv2.resize(coarse, (side, side))[..., None] + rng.normal(0, 6, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8), np.array(points, np.float32)
+    return np.clip(image, 0, 255).astype(np.uint8), points.astype(np.float32)
 
 
 def write_csv(path, points):

@@ -332,7 +332,7 @@ def server():
     class Answer(http.server.BaseHTTPRequestHandler):
         status = 200
 
-        def do_GET(self):  # noqa: N802 - the library's name
+        def do_GET(self):
             self.send_response(self.status)
             self.end_headers()
 

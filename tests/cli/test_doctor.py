@@ -31,7 +31,7 @@ def run(monkeypatch):
 def test_a_sound_installation_exits_with_0(run):
     result = run([WELL, DOUBT])
     assert result.exit_code == 0
-    assert "2 checks: 0 failed, 1 warnings." in result.stdout
+    assert "2 checks; failed: 0, warnings: 1" in result.stdout
 
 
 def test_a_failed_check_exits_with_1_and_says_the_mend(run):

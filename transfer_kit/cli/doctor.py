@@ -33,8 +33,7 @@ def doctor(
             table.add_row(check.name, status, f"{escape(check.message)}{mend}")
         console = Console()
         console.print(table)
-        console.print(
-            f"{len(failed)} of {len(checks)} checks failed." if failed else "All is well."
-        )
+        n_warnings = sum(check.status == "warning" for check in checks)
+        console.print(f"{len(checks)} checks; failed: {len(failed)}, warnings: {n_warnings}")
     if failed:
         raise typer.Exit(1)

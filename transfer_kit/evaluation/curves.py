@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,10 +85,29 @@ def precision_recall_curve(pairs: Iterable[Evaluated], *, radius_um: float) -> P
     images = list(pairs)
     if not images:
         raise UserError("There is no image to score; give at least one with annotations.")
-    changes = [_changes(image, radius_um / image.mpp) for image in images]
-    scores = np.concatenate([change[0] for change in changes])
-    steps = np.concatenate([change[1] for change in changes])
-    n_nuclei = sum(change[2] for change in changes)
+    return pool_curves([_curve_of(image, radius_um) for image in images])
+
+
+def pool_curves(curves: Sequence[PrecisionRecallCurve]) -> PrecisionRecallCurve:
+    """The curve of several sets of images together, at one radius.
+
+    Raises:
+        ValueError: there is no curve, or the radii differ.
+    """
+    radii = {curve.radius_um for curve in curves}
+    if len(radii) != 1:
+        raise ValueError(f"curves of one radius are needed, but got radii {sorted(radii)}")
+    n_nuclei = sum(curve.n_nuclei for curve in curves)
+    scores = np.concatenate([curve.thresholds for curve in curves])
+    steps = np.concatenate(
+        [np.diff(curve.counts, axis=0, prepend=[[0, 0, curve.n_nuclei]]) for curve in curves]
+    )
+    return _accumulated(scores, steps, n_nuclei, radii.pop())
+
+
+def _accumulated(
+    scores: Floats, steps: Counts, n_nuclei: int, radius_um: float
+) -> PrecisionRecallCurve:
     order = np.argsort(-scores, kind="stable")
     scores, steps = scores[order], steps[order]
     last = np.flatnonzero(np.diff(scores, append=-np.inf))
@@ -96,8 +115,8 @@ def precision_recall_curve(pairs: Iterable[Evaluated], *, radius_um: float) -> P
     return PrecisionRecallCurve(scores[last], counts, n_nuclei, float(radius_um))
 
 
-def _changes(image: Evaluated, radius_px: float) -> tuple[Floats, Counts, int]:
-    """What each detection of an image changes: its score, what it adds to the counts, nuclei."""
+def _curve_of(image: Evaluated, radius_um: float) -> PrecisionRecallCurve:
+    radius_px = radius_um / image.mpp
     known = inside_labelled(image.truth.points, image.truth, image.size)
     counted = inside_labelled(image.found.points, image.truth, image.size)
     nucleus, detection, _ = allowed_pairs(image.truth.points, image.found.points, radius_px)
@@ -113,10 +132,11 @@ def _changes(image: Evaluated, radius_px: float) -> tuple[Floats, Counts, int]:
     true = _finds_one_more(nucleus[apart], rank[detection[apart]], len(known), len(order))
     steps = np.where(true[:, None], [1, 0, -1], [0, 1, 0])
     levels, rim_steps = _rim_changes(image, known, counted, rim_nuclei, rim_found, radius_px)
-    return (
+    return _accumulated(
         np.concatenate([scores[order], levels]),
         np.concatenate([steps, rim_steps]),
         int(known.sum()),
+        radius_um,
     )
 
 

@@ -20,9 +20,9 @@ def nuclear_signal(image: NDArray[np.uint8], stain: str = "H&E") -> NDArray[np.f
     red; in fluorescence, where nuclei shine, it is the brightest channel.
     """
     if any(word in stain.lower() for word in ("fluor", "dapi", "hoechst")):
-        return (image.max(axis=2) / 255).astype(np.float32)
+        return np.asarray(image.max(axis=2) / 255, np.float32)
     density = -np.log10((np.arange(256) + 1) / 256).astype(np.float32)
-    return density.take(image[..., 0])
+    return np.asarray(density.take(image[..., 0]), np.float32)
 
 
 def inside(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -71,8 +71,9 @@ def _misplaced(
     """Nuclei are darker than their surroundings: are the points on them, or nearly so?
 
     Contrast is the signal's mean at the points, less that of its surroundings (a Gaussian of 10 µm,
-    so that ink or melanin does not count); its standard error is the deviation over √n. Exchanged: contrast at (y, x) is significant and at least
-    twice that at (x, y). Shifted: contrast elsewhere is half as large again as at the points.
+    so that ink or melanin does not count); its standard error is the deviation over √n. Exchanged:
+    contrast at (y, x) is significant and at least twice that at (x, y). Shifted: contrast elsewhere
+    is half as large again as at the points.
     """
     points = points[inside(points, (signal.shape[0], signal.shape[1]))]
     if len(points) < _FEWEST_POINTS:

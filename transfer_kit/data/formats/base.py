@@ -132,7 +132,7 @@ def centres_of(outlines: Sequence[BaseGeometry]) -> Points:
     if not len(shapes):
         return np.zeros((0, 2), np.float32)
     crossing = ~shapely.is_valid(shapes)
-    shapes[crossing] = shapely.make_valid(shapes[crossing])
+    shapes[crossing] = shapely.make_valid(shapes[crossing], method="structure")
     centres = shapely.get_coordinates(shapely.centroid(shapes))
     flat = (shapely.area(shapes) == 0) & (shapely.get_dimensions(shapes) > 0)
     for k in np.flatnonzero(flat).tolist():

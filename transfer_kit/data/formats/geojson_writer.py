@@ -68,7 +68,7 @@ def _region_features(
     regions += [(names.prefix + name, region) for name, region in annotation.region_labels]
     for name, region in regions:
         yield _feature(
-            region,
+            _as_geojson(region),
             {
                 "objectType": "annotation",
                 "classification": {"name": name, "color": list(color(name))},
@@ -95,7 +95,8 @@ def _nucleus_features(
         kept.setdefault("objectType", "detection")
         _set_class(kept, annotation.classes[k], color)
         _add_measurements(kept, measured)
-        feature = _feature(drawn.get(k, shapely.Point(x, y)), kept, members)
+        place = _as_geojson(drawn[k]) if k in drawn else _point(x, y)
+        feature = _feature(place, kept, members)
         if feature["id"] in taken:  # each nucleus of a MultiPoint came with the same id
             feature["id"] = _identifier(feature["id"], k)
         taken.add(feature["id"])
@@ -108,10 +109,9 @@ def _states_centre(properties: Mapping[str, Any]) -> bool:
 
 
 def _feature(
-    geometry: BaseGeometry, properties: dict[str, Any], members: dict[str, Any] | None = None
+    drawn: dict[str, Any], properties: dict[str, Any], members: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     members = dict(members or {})
-    drawn = _as_geojson(geometry)
     identifier = members.pop("id", None) or _identifier(json.dumps(drawn), properties)
     if isinstance(members.get("cellGeometry"), dict):
         members["nucleusGeometry"], drawn = drawn, members.pop("cellGeometry")
@@ -122,6 +122,10 @@ def _feature(
         **members,
         "properties": properties,
     }
+
+
+def _point(x: float, y: float) -> dict[str, Any]:
+    return {"type": "Point", "coordinates": [x + 0.5, y + 0.5]}
 
 
 def _as_geojson(geometry: BaseGeometry) -> dict[str, Any]:
