@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import socket
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -36,3 +37,18 @@ def working(tmp_path, monkeypatch) -> Path:
 def tracking(working) -> Tracking:
     """The experiment `eye` in that store."""
     return open_tracking("eye")
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def impatient(monkeypatch) -> None:
+    """MLflow gives up at once."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")

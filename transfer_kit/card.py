@@ -35,7 +35,7 @@ class Measurement(BaseModel):
     dataset: str
     organ: str
     split: str
-    scores: dict[str, float | int | None]
+    scores: dict[str, Any] = Field(description="As `DetectionScores.as_dict`")
 
 
 class DetectorCard(BaseModel):

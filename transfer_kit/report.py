@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,18 +40,28 @@ def comparison_table(columns: Mapping[str, DetectionScores], radius_um: float) -
     table.add_column("")
     for name in columns:
         table.add_column(COLUMN_TITLES[name], justify="right")
-    rows = {
-        "F1": lambda s: f"{s.f1:.3f}",
-        "  95 % interval": lambda s: f"{s.f1_low:.3f} to {s.f1_high:.3f}",
-        "precision": lambda s: f"{s.precision:.3f}",
-        "recall": lambda s: f"{s.recall:.3f}",
-        "median distance": lambda s: "–" if s.distance_median is None
-        else f"{s.distance_median:.2f} µm",
-        "threshold": lambda s: f"{s.threshold:.2f}",
-    }
-    for title, said in rows.items():
-        table.add_row(title, *(said(scores) for scores in columns.values()))
+    told = [score_rows(scores) for scores in columns.values()]
+    for title in told[0]:
+        table.add_row(title, *(rows[title] for rows in told))
     return table
+
+
+def score_rows(scores: DetectionScores) -> dict[str, str]:
+    """The figures that people read, as text, by their names."""
+    interval = (
+        "–"
+        if scores.f1_low is None or scores.f1_high is None
+        else f"{scores.f1_low:.3f} to {scores.f1_high:.3f}"
+    )
+    distance = scores.distance_median
+    return {
+        "F1": f"{scores.f1:.3f}",
+        "95 % interval": interval,
+        "precision": f"{scores.precision:.3f}",
+        "recall": f"{scores.recall:.3f}",
+        "median distance": "–" if distance is None else f"{distance:.2f} µm",
+        "threshold": f"{scores.threshold:.2f}",
+    }
 
 
 def write_figures(
@@ -63,7 +74,10 @@ def write_figures(
     """Precision-recall and learning curves of each column as PNG in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     named = {COLUMN_TITLES[name]: pairs for name, (pairs, _) in examined.items()}
-    precision_recall_figure(named, folder / "precision_recall.png", radius_um=radius_um)
+    marks = {COLUMN_TITLES[name]: threshold for name, (_, threshold) in examined.items()}
+    precision_recall_figure(
+        named, folder / "precision_recall.png", radius_um=radius_um, thresholds=marks
+    )
     if any(curves.values()):
         learning_curves(curves, folder / "learning_curves.png")
 
@@ -75,17 +89,18 @@ def write_overlays(
     *,
     radius_um: float,
 ) -> None:
-    """True, false and missed nuclei of each sample, the columns side by side."""
-    for sample in samples:
+    """True, false and missed nuclei of the first samples examined, the columns side by side."""
+    for position, sample in enumerate(samples):
         image = sample.image()
         panels: list[tuple[str, NDArray[np.uint8]]] = []
         for name, (pairs, threshold) in examined.items():
-            pair = next(pair for pair in pairs if pair.id == sample.id)
+            pair = pairs[position]
             drawn = overlay(
                 image, pair.truth, pair.found.above(threshold), radius_um=radius_um, mpp=sample.mpp
             )
             panels.append((COLUMN_TITLES[name], drawn))
-        write_png(folder / f"{sample.id}.png", before_after_strip(panels))
+        name = re.sub(r"[^\w.-]+", "-", sample.id)
+        write_png(folder / f"{name}.png", before_after_strip(panels))
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:

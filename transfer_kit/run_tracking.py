@@ -62,8 +62,8 @@ def log_inputs(plan: Plan, tracked: TrackedRun) -> None:
 def _log_dataset(
     tracked: TrackedRun, target: Dataset, samples: Sequence[Sample], context: str
 ) -> None:
-    wanted = {sample.image_path for sample in samples}
-    used = [sample for sample in target if sample.image_path in wanted]
+    wanted = set(samples)
+    used = [sample for sample in target if sample in wanted]
     if used:
         tracked.log_dataset(
             target.name,

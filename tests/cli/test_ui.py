@@ -120,6 +120,11 @@ def test_a_taken_port_is_told_with_a_free_one(one_run):
         probe.bind(("127.0.0.1", free))
 
 
+def test_a_port_that_browsers_refuse_is_told(one_run):
+    with pytest.raises(UserError, match=r"Browsers refuse to open port 5060; use --port 50(?!61)"):
+        ui(port=5060, no_browser=True)
+
+
 def test_an_unknown_host_is_told(one_run):
     with pytest.raises(UserError, match=r"There is no host 'no\.such\.host\.invalid'; use --host"):
         ui(host="no.such.host.invalid", no_browser=True)

@@ -208,7 +208,7 @@ def test_a_crosswalk_picks_images_and_names_their_patients(tmp_path):
         "case_pattern": r"(TCGA-\w{2}-\w{4})",
         "images": "**/*_crop.png",
         "crosswalk": {
-            "file": "*TCGA-ID*",
+            "files": ["*crosswalk*", "*TCGA-ID*"],
             "column": "Patch-ID",
             "image_pattern": r"(\d+)_crop\.png$",
             "keep": {"CancerType": "uvm"},
@@ -222,6 +222,6 @@ def test_a_crosswalk_picks_images_and_names_their_patients(tmp_path):
 
 def test_a_crosswalk_without_its_columns_is_told(folder):
     (folder / "table.csv").write_text("a,b\n1,2\n")
-    write_card(folder, crosswalk={"file": "table.csv", "column": "Patch-ID"})
+    write_card(folder, crosswalk={"files": ["table.csv"], "column": "Patch-ID"})
     with pytest.raises(UserError, match=r"table\.csv has no line with the column names Patch-ID"):
         Dataset.open(folder)

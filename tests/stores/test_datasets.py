@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 
 import pytest
@@ -90,9 +89,10 @@ def test_a_folder_that_has_a_card_is_registered_as_it_is(tmp_path):
     assert find_dataset("given").path == folder.resolve() / "dataset.yaml"
 
 
-def test_the_card_of_a_read_only_folder_goes_into_the_store(bare, monkeypatch, home):
-    monkeypatch.setattr(os, "access", lambda *_: False)
+def test_the_card_of_a_read_only_folder_goes_into_the_store(bare, home):
+    bare.chmod(0o555)  # root could write into it all the same, and must not
     path = add_dataset(bare, FIELDS)
+    bare.chmod(0o755)
     assert path == home / "datasets" / "mine.yaml"
     assert not (bare / "dataset.yaml").exists()
     assert len(find_dataset("mine")) == len(find_dataset(str(bare))) == 4
@@ -135,6 +135,18 @@ def test_splits_are_written_into_an_own_card(tmp_path):
     path = save_splits("tiny", find_dataset(str(folder)), plan)
     assert path == folder / "dataset.yaml"
     assert find_dataset(str(folder)).split("test").cases == ("c01",)
+
+
+def test_splits_of_a_read_only_folder_go_into_the_store(tmp_path, home):
+    folder = write_folder(tmp_path / "tiny", cases=3)
+    before = (folder / "dataset.yaml").read_bytes()
+    folder.chmod(0o555)
+    plan = SplitPlan(train=["c02"], validation=["c00"], test=["c01"])
+    path = save_splits("tiny", find_dataset(str(folder)), plan)
+    folder.chmod(0o755)
+    assert path == home / "datasets" / "tiny.yaml"
+    assert (folder / "dataset.yaml").read_bytes() == before
+    assert find_dataset("tiny").split("test").cases == ("c01",)
 
 
 def tiny_organ(organ, folder, *, progress):

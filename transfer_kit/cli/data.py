@@ -51,12 +51,12 @@ def list_(as_json: Json = False) -> None:
         print(json.dumps(rows))
         return
     table = Table("dataset", "organ", "stain", "µm/px", "licence", "images")
+    table.columns[0].no_wrap = True
     for row in rows:
         mpp = f"{row['mpp']:g}" if row["mpp"] else ""
         organ = f"{row['organ']} (synthetic)" if row["synthetic"] else str(row["organ"])
-        table.add_row(
-            str(row["name"]), organ, str(row["stain"]), mpp, str(row["licence"]), str(row["images"])
-        )
+        here = "here" if Path(str(row["images"])).is_absolute() else str(row["images"])
+        table.add_row(str(row["name"]), organ, str(row["stain"]), mpp, str(row["licence"]), here)
     Console().print(table)
 
 

@@ -72,7 +72,8 @@ def finetune(
             print(json.dumps(_planned(plan)))
         return
 
-    from transfer_kit.run import new_folder, run_recipe
+    from transfer_kit.run import run_recipe
+    from transfer_kit.run_folder import new_folder
 
     result = run_recipe(
         plan, folder or new_folder(runs, chosen), device=device, compare_scratch=compare_scratch
@@ -108,7 +109,7 @@ def _interrupted(
     folder: Path, fields: dict[str, object], recipe: str | None
 ) -> tuple[Recipe, Path, bool]:
     from transfer_kit.recipe import Recipe
-    from transfer_kit.run import read_options
+    from transfer_kit.run_folder import read_options
 
     if fields or recipe:
         raise UserError(

@@ -5,9 +5,15 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from transfer_kit.data.dataset import Dataset
+from transfer_kit.evaluation import DetectionScores, Difference
 from transfer_kit.plan import Plan
-from transfer_kit.report import comparison_table
+from transfer_kit.report import comparison_table, score_rows
 from transfer_kit.run import RunResult
+
+
+FORGOTTEN = -0.02
+"""A loss of F1 on the base's own cases from which on it is said."""
 
 
 def tell_plan(plan: Plan, console: Console, *, compare_scratch: bool) -> None:
@@ -41,8 +47,8 @@ def tell_plan(plan: Plan, console: Console, *, compare_scratch: bool) -> None:
         console.print(f"[yellow]Note:[/] {note}.")
 
 
-def _described(target: object) -> str:
-    card = target.card  # type: ignore[attr-defined]
+def _described(target: Dataset) -> str:
+    card = target.card
     synthetic = ", synthetic" if card.synthetic else ""
     return f"{card.name} ({card.organ}{synthetic}, {card.mpp:g} µm/px)"
 
@@ -59,29 +65,41 @@ def tell_result(result: RunResult, console: Console) -> None:
     console.print("Curves and overlays of all runs: transfer-kit ui")
 
 
+def scores_table(scores: DetectionScores, title: str) -> Table:
+    """The figures of one detector on one set of images."""
+    table = Table(title=title, show_header=False)
+    for name, said in score_rows(scores).items():
+        table.add_row(name, said)
+    table.add_row("images, cases, nuclei", f"{scores.n_images}, {scores.n_cases}, {scores.n_nuclei}")
+    table.add_row("matched within", f"{scores.radius_um:g} µm")
+    return table
+
+
 def verdicts(result: RunResult) -> list[str]:
     """In plain words: did fine-tuning pay, and what was forgotten."""
-    said = []
-    if result.gain is not None:
-        gain = result.gain
-        interval = f"{gain.value:+.3f} F1 (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
-        if gain.value <= 0:
-            said.append(
-                f"Fine-tuning made it worse than recalibrating the base alone: {interval}. "
-                "Keep the recalibrated base, or label more images."
-            )
-        elif gain.low <= 0:
-            said.append(
-                f"Fine-tuning against the recalibrated base: {interval}; "
-                "too few test cases to be sure that it helps."
-            )
-        else:
-            said.append(f"Fine-tuning gained {interval} over the recalibrated base.")
+    said = [] if result.gain is None else [_gained(result.gain)]
     for part in result.forgetting:
         change = part.after.f1 - part.before.f1
         whose = "embedded stand-in for the base's cases" if part.stands_in else "base's held-out"
         said.append(
             f"{part.dataset} ({whose}): F1 {part.before.f1:.3f} before, {part.after.f1:.3f} after "
-            f"({change:+.3f}{', forgotten in part' if change < -0.02 else ''})."
+            f"({change:+.3f}{', forgotten in part' if change < FORGOTTEN else ''})."
         )
     return said
+
+
+def _gained(gain: Difference) -> str:
+    interval = f"{gain.difference:+.3f} F1"
+    if gain.low is not None and gain.high is not None:
+        interval += f" (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
+    if gain.difference <= 0:
+        return (
+            f"Fine-tuning made it no better than recalibrating the base alone: {interval}. "
+            "Keep the recalibrated base, or label more images."
+        )
+    if gain.low is None or gain.low <= 0:
+        return (
+            f"Fine-tuning against the recalibrated base: {interval}; "
+            "too few test cases to be sure that it helps."
+        )
+    return f"Fine-tuning gained {interval} over the recalibrated base."

@@ -97,7 +97,7 @@ class Crosswalk(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    file: str = Field(description="Glob of the CSV file, relative to root")
+    files: list[str] = Field(description="Globs of the CSV, relative to root; the first found")
     column: str = Field(description="Column that names the image")
     image_pattern: Regex = Field(
         r"([^/]+)\.\w+$", description="Group 1 of it, in the image's path, is that name"
@@ -117,6 +117,7 @@ class DatasetCard(BaseModel):
         images: Glob relative to `root`; absent: every image in `images/`, else in `root`.
         annotations: Pattern of the annotation files (see `transfer_kit.data.formats`).
         only_annotated: Leave out images without an annotation file.
+        tile_px: Each image is cut into tiles of this side, which count as images; a case stays one.
         labelled_region_class: QuPath class of the areas inside which every nucleus is annotated.
     """
 
@@ -139,6 +140,7 @@ class DatasetCard(BaseModel):
     annotations: str | None = None
     format: str | None = None
     only_annotated: bool = False
+    tile_px: Annotated[int, Field(ge=64)] | None = None
     labelled_region_class: str | None = None
     crosswalk: Crosswalk | None = None
     splits: SplitPlan = SplitPlan()

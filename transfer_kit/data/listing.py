@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from transfer_kit.data.card import Crosswalk, DatasetCard
 from transfer_kit.data.formats import find_annotations, list_images
 from transfer_kit.data.images import IMAGE_SUFFIXES
 from transfer_kit.data.sample import Sample
+from transfer_kit.data.tiles import windows_of
 from transfer_kit.errors import UserError
 
 
@@ -27,7 +29,7 @@ def list_samples(card: DatasetCard, root: Path) -> tuple[Sample, ...]:
         images = [image for image in images if image in rows]
         if not images:
             raise UserError(
-                f"No image in {root} has a row with {card.crosswalk.keep} in {card.crosswalk.file};"
+                f"No image in {root} has a row with {card.crosswalk.keep} in its crosswalk;"
                 " check the crosswalk of the card."
             )
     sources = find_annotations(root, images, pattern=card.annotations, format=card.format)
@@ -35,7 +37,7 @@ def list_samples(card: DatasetCard, root: Path) -> tuple[Sample, ...]:
         images = [image for image in images if sources.get(image) is not None]
         if not images:
             raise UserError(
-                f"No image in {root} has an annotation like {card.annotations}; "
+                f"No image in {root} has an annotation ({card.annotations or 'found by name'}); "
                 "check 'annotations' in the card."
             )
     ids = _ids([paths[image] for image in images], _fixed_part(card.images, root))
@@ -50,7 +52,17 @@ def list_samples(card: DatasetCard, root: Path) -> tuple[Sample, ...]:
         )
         for image, name in zip(images, ids, strict=True)
     ]
+    if card.tile_px is not None:
+        samples = [tile for sample in samples for tile in _tiles(sample, card.tile_px)]
     return tuple(sorted(samples, key=lambda sample: sample.id))
+
+
+def _tiles(sample: Sample, tile_px: int) -> list[Sample]:
+    windows = windows_of(sample.size, tile_px)
+    return [
+        replace(sample, id=f"{sample.id}@{window.x0},{window.y0}", window=window)
+        for window in windows
+    ]
 
 
 def _images(card: DatasetCard, root: Path) -> list[Path]:
@@ -113,9 +125,11 @@ def _scale(card: DatasetCard, path: str) -> float:
 
 def _crosswalk_rows(crosswalk: Crosswalk, root: Path, paths: Mapping[Path, str]) -> dict[Path, str]:
     """The row, as text, of each image that the crosswalk keeps."""
-    tables = sorted(root.glob(crosswalk.file))
+    tables = [path for pattern in crosswalk.files for path in sorted(root.glob(pattern))]
     if not tables:
-        raise UserError(f"{root} has no crosswalk {crosswalk.file}; download it beside the images.")
+        raise UserError(
+            f"{root} has no crosswalk {crosswalk.files[0]}; download it beside the images."
+        )
     kept = {
         row[crosswalk.column].strip(): ",".join(value or "" for value in row.values())
         for row in _read_rows(tables[0], crosswalk)

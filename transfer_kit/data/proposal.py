@@ -61,7 +61,8 @@ def propose_card(
     if not annotated:
         raise UserError(
             f"{folder} has {len(images)} images, but no annotation for any of them; put files of "
-            "the images' names beside them or into 'annotations'."
+            "the images' names beside them or into 'annotations', or say where they are with "
+            "--annotations 'FOLDER/{stem}.xml'."
         )
     name = re.sub(r"[^\w.+-]+", "-", folder.resolve().name).strip("-.+") or "dataset"
     fields: dict[str, Any] = {"name": name}

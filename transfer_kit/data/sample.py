@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.formats import AnnotationSource, ImageInfo, RegionNames, read_annotation
 from transfer_kit.data.images import image_size, read_image
+from transfer_kit.data.tiles import Window, annotation_in
 from transfer_kit.errors import UserError
 
 
@@ -25,6 +26,7 @@ class Sample:
         mpp: µm per pixel of the image.
         source: Where the annotation lies; None where there is none.
         labelled_region_class: QuPath class of labelled regions, beside the kit's own names.
+        window: The tile of the image that this sample is; None for the whole image.
     """
 
     id: str
@@ -33,6 +35,7 @@ class Sample:
     mpp: float
     source: AnnotationSource | None = None
     labelled_region_class: str | None = None
+    window: Window | None = None
 
     def image(self) -> NDArray[np.uint8]:
         """The pixels, RGB `(H, W, 3)`.
@@ -40,7 +43,11 @@ class Sample:
         Raises:
             UserError: the file is missing, damaged or no colour image.
         """
-        return read_image(self.image_path)
+        image = read_image(self.image_path)
+        if self.window is None:
+            return image
+        x0, y0, width, height = self.window
+        return np.ascontiguousarray(image[y0 : y0 + height, x0 : x0 + width])
 
     def annotation(self) -> Annotation:
         """What is known about the image.
@@ -56,16 +63,19 @@ class Sample:
         regions = RegionNames()
         if self.labelled_region_class:
             regions = replace(regions, labelled=(*regions.labelled, self.labelled_region_class))
-        return read_annotation(self.source, self.info, regions=regions)
+        annotation = read_annotation(self.source, self.info, regions=regions)
+        return annotation if self.window is None else annotation_in(annotation, self.window)
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
+        if self.window is not None:
+            return self.window.height, self.window.width
         height, width = image_size(self.image_path)
         return height, width
 
     @property
     def info(self) -> ImageInfo:
-        """What the reader of an annotation needs to know of the image."""
-        height, width = self.size
+        """What the reader of an annotation needs to know of the whole image."""
+        height, width = image_size(self.image_path)
         return ImageInfo(self.image_path.name, self.image_path, height, width)

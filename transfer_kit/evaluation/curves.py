@@ -111,7 +111,7 @@ def _accumulated(
     order = np.argsort(-scores, kind="stable")
     scores, steps = scores[order], steps[order]
     last = np.flatnonzero(np.diff(scores, append=-np.inf))
-    counts = np.cumsum(steps, axis=0)[last] + [0, 0, n_nuclei]
+    counts = np.cumsum(steps, axis=0)[last] + np.array([0, 0, n_nuclei])
     return PrecisionRecallCurve(scores[last], counts, n_nuclei, float(radius_um))
 
 

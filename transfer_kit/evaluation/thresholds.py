@@ -53,9 +53,9 @@ def best_threshold(
     Every threshold that makes a difference is compared. With few labels the very best is an
     accident of a nucleus or two, so the plateau is the run of thresholds around it with an F1
     within one standard error, `sqrt(F1 (1 - F1) / nuclei)` (the one-standard-error rule of
-    Breiman et al. 1984, section 3.4.3), and its middle is taken. On simulated detections, the F1
-    lost on other images for want of the true optimum fell by a third to a half with 20 to 150
-    labelled nuclei, and by a tenth with 3 000.
+    Breiman et al. 1984, section 3.4.3), and its middle is taken. On simulated detections this
+    cut what other images lose against their own best F1 by a third with 20 to 150 labelled
+    nuclei, and by a seventh with 750 to 3 000.
 
     Args:
         pairs: Labelled images that are not those that the detector will be judged on.

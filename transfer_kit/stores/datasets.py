@@ -90,7 +90,7 @@ def add_dataset(folder: Path, fields: dict[str, Any], *, replace: bool = False) 
         raise UserError(f"{own} is there already; edit it, or write it anew with --replace.")
     _refuse_taken(card.name, folder, replace)
     Dataset.of_card(card, folder / card.root)
-    if os.access(folder, os.W_OK):
+    if _may_be_written(folder):
         card.write(own)
         return register(folder, replace=replace)
     stored = _user_cards() / f"{card.name}.yaml"
@@ -109,7 +109,13 @@ def register(folder: Path, *, replace: bool = False) -> Path:
     _refuse_taken(card.name, folder, replace)
     with replacing(_user_cards() / f"{card.name}.path") as temporary:
         temporary.write_text(f"{folder}\n", encoding="utf-8")
+    (_user_cards() / f"{card.name}.yaml").unlink(missing_ok=True)
     return folder / CARD_NAME
+
+
+def _may_be_written(folder: Path) -> bool:
+    """Whether the folder is meant to be written; root may write anywhere, but should not."""
+    return os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
 
 
 def _refuse_taken(name: str, folder: Path, replace: bool) -> None:
@@ -127,8 +133,8 @@ def _refuse_taken(name: str, folder: Path, replace: bool) -> None:
 def save_splits(name_or_path: str, dataset: Dataset, plan: SplitPlan) -> Path:
     """Write `plan` into the card of a dataset and give back the path of that yaml.
 
-    A shipped card is not changed: a copy of it with the plan goes into the user's store, which
-    then hides the shipped one.
+    A shipped card, or one in a read-only folder, is not changed: a copy of it with the plan goes
+    into the user's store, which then hides it under its name.
 
     Raises:
         UserError: it is an embedded organ, or has no yaml.
@@ -141,8 +147,8 @@ def save_splits(name_or_path: str, dataset: Dataset, plan: SplitPlan) -> Path:
             f"{dataset.name} is an embedded organ, whose splits are fixed; "
             f"'transfer-kit data convert {dataset.name} -o FOLDER' makes a copy that is yours."
         )
-    if path.is_relative_to(shipped("datasets")):
-        own = _user_cards() / path.name
+    if path.is_relative_to(shipped("datasets")) or not _may_be_written(path.parent):
+        own = _user_cards() / f"{dataset.name}.yaml"
         update = {"splits": plan, "root": str(dataset.root.resolve())}
         dataset.card.model_copy(update=update).write(own)
         return own
@@ -163,11 +169,11 @@ def _named_cards() -> dict[str, tuple[Origin, Path]]:
     cards: dict[str, tuple[Origin, Path]] = {}
     for path in sorted(shipped("datasets").glob("*.yaml")):
         cards[path.stem] = "shipped", path
-    for path in sorted(_user_cards().glob("*.yaml")):
-        cards[path.stem] = "added", path
     for path in sorted(_user_cards().glob("*.path")):
         folder = Path(path.read_text(encoding="utf-8").strip())
         cards[path.stem] = "added", folder / CARD_NAME
+    for path in sorted(_user_cards().glob("*.yaml")):
+        cards[path.stem] = "added", path
     return cards
 
 

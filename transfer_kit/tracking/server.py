@@ -19,6 +19,8 @@ from transfer_kit.errors import UserError
 from transfer_kit.tracking.links import ui_root
 from transfer_kit.tracking.location import artifact_root
 
+# Browsers refuse to open these (ERR_UNSAFE_PORT), whatever listens there.
+REFUSED_BY_BROWSERS = frozenset({5060, 5061, 6000, 6566, *range(6665, 6670), 6697, 10080})
 START_SECONDS = 120.0
 STOP_SECONDS = 5.0
 
@@ -50,19 +52,20 @@ def serving(store: str, *, host: str, port: int) -> Iterator[subprocess.Popen[by
 
 
 def check_port(host: str, port: int) -> None:
-    """Refuse a port on which something listens already.
+    """Refuse a port that is taken, or that no browser opens.
 
     Raises:
         UserError: naming a port that is free.
     """
-    if _is_free(host, port):
+    if port in REFUSED_BY_BROWSERS:
+        why = f"Browsers refuse to open port {port}"
+    elif _is_free(host, port):
         return
+    else:
+        why = f"Port {port} on {host} is taken, perhaps by another `transfer-kit ui`"
     others = (*range(port + 1, min(port + 100, 65536)), *range(5001, 5200))
-    free = next(each for each in others if _is_free(host, each))
-    raise UserError(
-        f"Port {port} on {host} is taken, perhaps by another `transfer-kit ui`; "
-        f"use --port {free}, which is free."
-    )
+    free = next(each for each in others if each not in REFUSED_BY_BROWSERS and _is_free(host, each))
+    raise UserError(f"{why}; use --port {free}, which is free.")
 
 
 def _is_free(host: str, port: int) -> bool:

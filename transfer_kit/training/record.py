@@ -18,10 +18,10 @@ def describe_data(
     targets: Sequence[Dataset], samples: Sequence[Sample], split: str
 ) -> list[TrainingData]:
     """The parts of `targets` that `samples` are, as a card records them."""
-    wanted = {sample.image_path for sample in samples}
+    wanted = set(samples)
     parts = []
     for target in targets:
-        ours = [sample for sample in target if sample.image_path in wanted]
+        ours = [sample for sample in target if sample in wanted]
         if ours:
             parts.append(_describe(target, ours, split))
     return parts
