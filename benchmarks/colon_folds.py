@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from transfer_kit.data.dataset import Dataset
 from transfer_kit.evaluation import Evaluated, evaluate, examine
 from transfer_kit.files import replacing
 from transfer_kit.plan import start_detector
@@ -33,27 +32,27 @@ VOCA = {"f1": 0.847, "precision": 0.831, "recall": 0.863, "distance_median_px": 
 def run_fold(number: int, recipe: Recipe, folder: Path) -> None:
     dataset = find_dataset("crchisto")
     fold = dataset.folds(FOLDS, SEED, by="image")[number]
-    rest: Dataset = fold.train
-    validation = list(rest.subset(VALIDATION_IMAGES, SEED))
+    validation = list(fold.train.subset(VALIDATION_IMAGES, SEED))
     held = {sample.id for sample in validation}
-    learning = [sample for sample in rest if sample.id not in held]
+    learning = [sample for sample in fold.train if sample.id not in held]
+    own = folder / f"fold{number}"
     started, cpu = time.perf_counter(), time.process_time()
     detector = start_detector(recipe, None, [dataset], learning)
-    trained = train(
-        detector, learning, validation, recipe, folder=folder / f"fold{number}", title=f"fold {number}"
-    )
-    examined = examine(trained.detector, fold.test)
+    trained = train(detector, learning, validation, recipe, folder=own, title=own.name)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+    trained.detector.save(own / "detector.safetensors")
     scores = evaluate(
-        examined, radius_um=RADIUS_PX * MPP, threshold=trained.detector.card.threshold
+        examine(trained.detector, fold.test),
+        radius_um=RADIUS_PX * MPP,
+        threshold=trained.detector.card.threshold,
     )
-    trained.detector.save(folder / f"fold{number}" / "detector.safetensors")
     document = {
         "fold": number,
         "recipe": recipe.name,
-        "seconds": time.perf_counter() - started,
-        "cpu_seconds": time.process_time() - cpu,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "threads": torch.get_num_threads(),
-        "test_images": [pair.id for pair in examined],
+        "test_images": sorted(sample.id for sample in fold.test),
         **scores.as_dict(),
     }
     with replacing(folder / f"fold{number}.json") as temporary:
@@ -78,12 +77,13 @@ def pooled(folder: Path, recipe: Recipe) -> None:
         )
         for p, t in pairs
     ]
-    scores = evaluate(chosen, radius_um=RADIUS_PX * MPP, threshold=0.0).as_dict()
+    ours = evaluate(chosen, radius_um=RADIUS_PX * MPP, threshold=0.0)
+    low, high = ours.f1_low or ours.f1, ours.f1_high or ours.f1
     print(
-        f"{recipe.name}: {len(chosen)} images, F1 {scores['f1']:.4f} "
-        f"({scores['f1_low']:.4f} to {scores['f1_high']:.4f}), precision {scores['precision']:.4f}, "
-        f"recall {scores['recall']:.4f}, median {scores['distance_median'] / MPP:.2f} px "
-        f"| VOCA (paper 000): F1 {VOCA['f1']}, precision {VOCA['precision']}, "
+        f"{recipe.name}: {len(chosen)} images, F1 {ours.f1:.4f} ({low:.4f} to {high:.4f}), "
+        f"precision {ours.precision:.4f}, recall {ours.recall:.4f}, "
+        f"median {ours.distance_median_px or 0:.2f} px\n"
+        f"VOCA (paper 000): F1 {VOCA['f1']}, precision {VOCA['precision']}, "
         f"recall {VOCA['recall']}, median {VOCA['distance_median_px']} px"
     )
 

@@ -141,7 +141,9 @@ def test_fresh_detectors_of_one_seed_are_equal_and_leave_the_global_state_alone(
     torch.manual_seed(5)
     one, two, other = toy_detector(seed=1), toy_detector(seed=1), toy_detector(seed=2)
     assert torch.equal(torch.rand(1), expected)
-    assert torch.equal(one.network.down1.down.convolution.weight, two.network.down1.down.convolution.weight)
+    assert torch.equal(
+        one.network.down1.down.convolution.weight, two.network.down1.down.convolution.weight
+    )
     assert not torch.equal(
         one.network.down1.down.convolution.weight, other.network.down1.down.convolution.weight
     )

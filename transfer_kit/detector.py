@@ -73,7 +73,9 @@ class Detector:
             self.network.to(device)
         except (RuntimeError, AssertionError) as error:
             first = str(error).splitlines()[0]
-            raise UserError(f"The device {device!r} cannot be used ({first}); try --device auto.") from None
+            raise UserError(
+                f"The device {device!r} cannot be used ({first}); try --device auto."
+            ) from None
         return self
 
     @property
@@ -104,9 +106,7 @@ class Detector:
         self.network.eval()
         pixels = torch.from_numpy(normalise(image, self.card.mean, self.card.std)).to(self.device)
         try:
-            return tiled_maps(
-                self.network, pixels, tile_px=tile_px, channels=self.codec.channels
-            )
+            return tiled_maps(self.network, pixels, tile_px=tile_px, channels=self.codec.channels)
         finally:
             self.network.train(was_training)
 
@@ -127,9 +127,7 @@ class Detector:
     def save(self, path: str | Path, *, half: bool = False) -> Path:
         """Write weights and card as one file; `half` stores 16-bit weights, half the size."""
         path = Path(path)
-        tensors = {
-            name: _stored(value, half) for name, value in self.network.state_dict().items()
-        }
+        tensors = {name: _stored(value, half) for name, value in self.network.state_dict().items()}
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"card": self.card.model_dump_json()})
         return path
@@ -171,7 +169,7 @@ def _read(path: Path, *, weights: bool = True) -> tuple[DetectorCard, dict[str, 
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if weights else {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path} is no safetensors file ({error}); only files that transfer-kit saved are "

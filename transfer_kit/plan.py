@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from transfer_kit.card import TrainingData
+from transfer_kit.card import DetectorCard
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.patches import channel_statistics
 from transfer_kit.data.sample import Sample
-from transfer_kit.detector import Detector, DetectorCard
+from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.recipe import Recipe
 from transfer_kit.stores.datasets import find_dataset
@@ -62,12 +62,16 @@ def make_plan(recipe: Recipe) -> Plan:
     """
     targets = tuple(find_dataset(name.strip()) for name in recipe.target.split(" + "))
     base = None if recipe.base == "none" else Detector.load(find_weights(recipe.base))
-    train, validation = labelled_samples(targets, recipe.labels, seed=recipe.seed)
+    train, validation = labelled_samples(
+        targets, recipe.labels, seed=recipe.seed, validation_share=recipe.validation_share
+    )
     test = tuple(sample for target in targets for sample in target.split("test"))
     notes: list[str] = []
     if not validation:
-        notes.append("no validation image: the last weights are kept, the threshold is chosen on "
-                     "the training images")
+        notes.append(
+            "no validation image: the last weights are kept, the threshold is chosen on "
+            "the training images"
+        )
     if base is not None:
         refuse_leak(base.card, targets)
     start = start_detector(recipe, base, targets, train)
@@ -89,28 +93,35 @@ def make_plan(recipe: Recipe) -> Plan:
 
 
 def labelled_samples(
-    targets: Sequence[Dataset], labels: str, *, seed: int
+    targets: Sequence[Dataset],
+    labels: str,
+    *,
+    seed: int,
+    validation_share: float | None = None,
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
     """The training and validation samples that `labels` allows, in the proportion of the splits.
 
     A percentage is taken of each split. A number of images (or cases) is the number that a lab
     labels in all: validation gets its share of them, at least one where two are to be had.
-    Subsets of one seed are nested.
+    Subsets of one seed are nested. Of several targets, each gives that many.
     """
     train: list[Sample] = []
     validation: list[Sample] = []
     for target in targets:
         learn, judge = target.split("train"), target.split("validation")
-        learn_amount, judge_amount = _shares(labels, learn, judge)
+        learn_amount, judge_amount = _shares(labels, learn, judge, validation_share)
         train += learn.subset(learn_amount, seed)
         validation += judge.subset(judge_amount, seed) if judge_amount else []
     return tuple(train), tuple(validation)
 
 
-def _shares(labels: str, learn: Dataset, judge: Dataset) -> tuple[str, str]:
+def _shares(
+    labels: str, learn: Dataset, judge: Dataset, validation_share: float | None
+) -> tuple[str, str]:
+    """How much of the training and of the validation split; nothing is written as ''."""
     number, _, unit = labels.strip().partition(" ")
     if not number.isdigit():
-        return labels, labels
+        return labels, "" if validation_share == 0 else labels
     of_cases = unit.startswith("case")
     n_learn = len({s.case for s in learn}) if of_cases else len(learn)
     n_judge = len({s.case for s in judge}) if of_cases else len(judge)
@@ -120,8 +131,10 @@ def _shares(labels: str, learn: Dataset, judge: Dataset) -> tuple[str, str]:
             f"labels: {labels!r} is more than {learn.card.name} has "
             f"({n_learn} for training, {n_judge} for validation); ask for fewer or for 100%."
         )
-    share = max(1, round(wanted * n_judge / (n_learn + n_judge))) if wanted > 1 else 0
-    share = max(min(share, n_judge), wanted - n_learn)
+    natural = n_judge / (n_learn + n_judge)
+    part = natural if validation_share is None else validation_share
+    at_least = 1 if part > 0 and wanted > 1 else 0
+    share = max(min(max(at_least, round(wanted * part)), n_judge), wanted - n_learn)
     return f"{wanted - share} {unit}".strip(), f"{share} {unit}".strip() if share else ""
 
 
@@ -188,11 +201,13 @@ def find_held_out(card: DetectorCard, notes: list[str]) -> tuple[HeldOut, ...]:
     try:
         stand_in = find_dataset(card.organ)
     except UserError:
-        notes.append(f"the base's held-out cases are not on this machine: forgetting of {card.organ}"
-                     " cannot be measured (set TRANSFER_KIT_DATA)")
+        notes.append(
+            f"the base's held-out cases are not on this machine: forgetting of {card.organ}"
+            " cannot be measured (set TRANSFER_KIT_DATA)"
+        )
         return ()
-    notes.append(f"the base's held-out cases are not on this machine: the embedded {card.organ} "
-                 "stands in for them (set TRANSFER_KIT_DATA to measure the real ones)")
+    notes.append(
+        f"the base's held-out cases are not on this machine: the embedded {card.organ} "
+        "stands in for them (set TRANSFER_KIT_DATA to measure the real ones)"
+    )
     return (HeldOut(stand_in.card.name, tuple(stand_in.split("test")), stands_in=True),)
-
-

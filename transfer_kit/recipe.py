@@ -149,6 +149,11 @@ class Recipe(Settings):
     labels: str = Field(
         "100%", description="How much of the target's labels: '20%', '5' images or '3 cases'"
     )
+    validation_share: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="Share of a number of labelled images that judges and does not train; in "
+        "proportion of the dataset's splits by default, 0 trains on all of them",
+    )
     seed: Annotated[int, Field(ge=0)] = 0
     freeze: Annotated[int, Field(ge=0)] = Field(
         0, description="Blocks frozen, counted from the input; 2 is the input and first down block"

@@ -65,7 +65,7 @@ def explain_faults(
     path: Path | None,
     lines: Mapping[Location, int],
 ) -> str:
-    """All faults that `model` found, in one sentence, with file, line and the nearest valid word."""
+    """All faults that `model` found, with file, line and the nearest valid word of each."""
     faults = [_explain(dict(fault), model, lines) for fault in error.errors()]
     where = f"{path}" if path else f"The {model.__name__.lower()}"
     if len(faults) == 1:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from scattered import found_at
+from scattered_nuclei import found_at
 
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.evaluation.counting import inside_labelled, score_image

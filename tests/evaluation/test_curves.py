@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scattered import evaluated, found_at, scattered
+from scattered_nuclei import evaluated, found_at, scattered
 
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import evaluate, pool_curves, precision_recall_curve
@@ -51,9 +51,14 @@ def test_average_precision_agrees_with_scikit_learn():
     away = truth[50:] + 10.0
     scores = np.round(np.concatenate([random.beta(4, 2, 100), random.beta(2, 3, 50)]), 2)
     found = found_at(np.concatenate([truth, away]), scores)
-    curve = precision_recall_curve([evaluated(truth, found)], radius_um=2)
+    image = evaluated(truth, found, size=(220, 220))
+    curve = precision_recall_curve([image], radius_um=2)
     expected = metrics.average_precision_score([1] * 100 + [0] * 50, scores)
     assert curve.average_precision == pytest.approx(expected)
+    # Nuclei that no detection is near lower the recall, which scikit-learn cannot know of.
+    missed = evaluated([[5, 5]] * 25, found_at([]), case="never found")
+    with_missed = precision_recall_curve([image, missed], radius_um=2)
+    assert with_missed.average_precision == pytest.approx(expected * 100 / 125)
 
 
 def test_a_pooled_curve_equals_the_curve_of_all_images():

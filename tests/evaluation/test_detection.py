@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from scattered import evaluated, found_at, scattered
+from scattered_nuclei import evaluated, found_at, scattered
 
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.errors import UserError

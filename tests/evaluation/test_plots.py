@@ -5,7 +5,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from scattered import evaluated, found_at, scattered
+from scattered_nuclei import evaluated, found_at, scattered
 
 from transfer_kit.evaluation import learning_curves, precision_recall_figure
 from transfer_kit.evaluation.plots import LINE_COLOURS

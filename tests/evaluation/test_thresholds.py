@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scattered import evaluated, found_at, scattered
+from scattered_nuclei import evaluated, found_at, scattered
 
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import best_threshold, cross_validated_f1, evaluate

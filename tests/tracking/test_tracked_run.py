@@ -121,7 +121,7 @@ def test_files_and_figures_become_artifacts(tracking, working):
 
 
 def test_a_nested_run_names_its_parent(tracking):
-    with tracking.start_run("study", tags={}) as parent:  # noqa: SIM117 - nested as it is used
+    with tracking.start_run("study", tags={}) as parent:
         with tracking.start_run("part", tags={}, parent_run_id=parent.run_id) as part:
             pass
     assert finished(tracking, part).data.tags["mlflow.parentRunId"] == parent.run_id

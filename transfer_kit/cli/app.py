@@ -21,12 +21,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (finetune, evaluate, predict):
-    app.command()(command)
+app.command()(finetune)
+app.command()(evaluate)
+app.command()(predict)
 app.add_typer(data.app)
 app.add_typer(models.app)
-for command in (ui, doctor):
-    app.command()(command)
+app.command()(ui)
+app.command()(doctor)
 
 
 def _show_version(wanted: bool) -> None:

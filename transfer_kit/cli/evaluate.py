@@ -16,9 +16,7 @@ def evaluate(
     radius_um: Annotated[
         float | None, typer.Option(min=0.01, help="Matching radius; the detector's by default.")
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="In place of the detector's own.")
-    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="In place of the detector's own.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write figures and overlays here.")
     ] = None,

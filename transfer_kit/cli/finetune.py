@@ -47,9 +47,7 @@ def finetune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and stop.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One object on standard output.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One object on standard output.")] = False,
 ) -> None:
     """Adapt a detector to a target's few labels, and show what it gained over the base."""
     fields = _fields(

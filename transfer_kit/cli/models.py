@@ -46,12 +46,15 @@ def list_(as_json: Json = False) -> None:
         return
     table = Table("model", "organ", "µm/px", "network", "codec", "F1 (95 %)", "licence")
     for row in rows:
-        f1 = (
-            f"{row['f1']:.3f} ({row['f1_low']:.3f} to {row['f1_high']:.3f})" if row["f1"] else "–"
-        )
+        f1 = f"{row['f1']:.3f} ({row['f1_low']:.3f} to {row['f1_high']:.3f})" if row["f1"] else "–"
         table.add_row(
-            str(row["name"]), str(row["organ"]), f"{row['mpp']:g}", str(row["network"]),
-            str(row["codec"]), f1, str(row["licence"]),
+            str(row["name"]),
+            str(row["organ"]),
+            f"{row['mpp']:g}",
+            str(row["network"]),
+            str(row["codec"]),
+            f1,
+            str(row["licence"]),
         )
     Console().print(table)
 

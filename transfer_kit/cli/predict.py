@@ -16,9 +16,7 @@ def predict(
     mpp: Annotated[
         float | None, typer.Option(min=0.01, max=20, help="µm per pixel, where files lack it.")
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="In place of the detector's own.")
-    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="In place of the detector's own.")] = None,
     overlays: Annotated[bool, typer.Option(help="Draw the nuclei over each image.")] = True,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="List images that cannot be read, and go on.")

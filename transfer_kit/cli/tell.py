@@ -11,7 +11,6 @@ from transfer_kit.plan import Plan
 from transfer_kit.report import comparison_table, score_rows
 from transfer_kit.run import RunResult
 
-
 FORGOTTEN = -0.02
 """A loss of F1 on the base's own cases from which on it is said."""
 
@@ -70,7 +69,9 @@ def scores_table(scores: DetectionScores, title: str) -> Table:
     table = Table(title=title, show_header=False)
     for name, said in score_rows(scores).items():
         table.add_row(name, said)
-    table.add_row("images, cases, nuclei", f"{scores.n_images}, {scores.n_cases}, {scores.n_nuclei}")
+    table.add_row(
+        "images, cases, nuclei", f"{scores.n_images}, {scores.n_cases}, {scores.n_nuclei}"
+    )
     table.add_row("matched within", f"{scores.radius_um:g} µm")
     return table
 

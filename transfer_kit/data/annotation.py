@@ -20,7 +20,7 @@ class Annotation:
     Attributes:
         points: Nuclear centres `(N, 2)` float32, x and y in pixels, pixel centres at integers.
         classes: One class name a nucleus, `""` where the source names none; length N.
-        instances: Instance map `(H, W)` int32, 0 background, k the nucleus `points[k - 1]`; or None.
+        instances: Instance map `(H, W)` int32, 0 background, k the nucleus `points[k - 1]`.
         outlines: One polygon a nucleus (pixel coordinates as `points`), None where only its
             centre is known; empty when no nucleus has one.
         labelled_regions: Inside, every nucleus is annotated; outside, nothing is known. Empty
@@ -46,7 +46,9 @@ class Annotation:
             raise ValueError(f"{count} points need {count} classes, but got {len(self.classes)}")
         for name in ("outlines", "properties"):
             if len(getattr(self, name)) not in (0, count):
-                raise ValueError(f"{name} has {len(getattr(self, name))} entries for {count} points")
+                raise ValueError(
+                    f"{name} has {len(getattr(self, name))} entries for {count} points"
+                )
 
     def __len__(self) -> int:
         return len(self.points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ def windows_of(size: tuple[int, int], tile_px: int) -> list[Window]:
 def _pieces(length: int, tile_px: int) -> list[tuple[int, int]]:
     count = max(1, int(length / tile_px + 0.5))
     edges = [*(tile_px * i for i in range(count)), length]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def annotation_in(annotation: Annotation, window: Window) -> Annotation:

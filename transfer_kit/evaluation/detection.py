@@ -13,6 +13,15 @@ from transfer_kit.errors import UserError
 from transfer_kit.evaluation.counting import Counts, Evaluated, ImageCounts, score_image
 from transfer_kit.evaluation.statistics import bootstrap_f1, precision_recall_f1
 
+__all__ = [
+    "ClassScores",
+    "DetectionScores",
+    "Evaluated",
+    "ImageCounts",
+    "evaluate",
+    "score_image",
+]
+
 
 @dataclass(frozen=True)
 class ClassScores:
@@ -105,7 +114,8 @@ def evaluate(
         UserError: there is no image.
 
     Example:
-        >>> from transfer_kit.data import Annotation, Nuclei
+        >>> from transfer_kit.data.annotation import Annotation
+        >>> from transfer_kit.data.nuclei import Nuclei
         >>> truth = Annotation.of_points([[10, 10], [40, 40]])
         >>> found = Nuclei([[12, 10]], [0.9], ("",))
         >>> image = Evaluated("a", "case 1", 0.25, (64, 64), truth, found)

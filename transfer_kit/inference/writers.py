@@ -18,7 +18,7 @@ def write_nuclei_geojson(path: Path, nuclei: Nuclei) -> None:
     Read back by `transfer-kit data add`, the file gives the same points.
     """
     annotation = Annotation(nuclei.points, nuclei.classes, outlines=nuclei.outlines)
-    write_geojson(path, annotation, scores=nuclei.scores)
+    write_geojson(path, annotation, scores=nuclei.scores.tolist())
 
 
 def write_nuclei_csv(path: Path, nuclei: Nuclei, *, mpp: float) -> None:

@@ -40,6 +40,8 @@ def tiled_maps(
             with torch.inference_mode():
                 part = network(image[None, :, rows, columns])[0].float().cpu().numpy()
             maps[:, top:bottom, left:right] = part[
-                :, top - rows.start : bottom - rows.start, left - columns.start : right - columns.start
+                :,
+                top - rows.start : bottom - rows.start,
+                left - columns.start : right - columns.start,
             ]
     return maps

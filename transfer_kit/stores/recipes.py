@@ -28,6 +28,4 @@ def find_recipe(name: str) -> Path:
 def list_recipes() -> list[str]:
     """Names of the shipped recipes."""
     folder = shipped("recipes")
-    return sorted(
-        str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml")
-    )
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))

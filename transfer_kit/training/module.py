@@ -57,9 +57,7 @@ class DetectorModule(lightning.LightningModule):
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         output = self.network(image)
         with torch.autocast(self.device.type, enabled=False):
-            loss = self.detector.codec.loss(
-                output.float(), batch["target"], batch["weight"]
-            ).mean()
+            loss = self.detector.codec.loss(output.float(), batch["target"], batch["weight"]).mean()
         if not torch.isfinite(loss):
             raise NotFiniteLossError(self.global_step)
         return loss
@@ -96,8 +94,6 @@ def build_optimizer(network: torch.nn.Module, settings: OptimizerSettings) -> Op
         {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if settings.name == "sgd":
-        return SGD(
-            groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=True
-        )
+        return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=True)
     kind = AdamW if settings.name == "adamw" else Adam
     return kind(groups, lr=settings.learning_rate)

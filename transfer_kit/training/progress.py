@@ -32,9 +32,7 @@ class ShowProgress(lightning.Callback):
             console=Console(file=sys.stderr),
         )
 
-    def on_train_start(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule
-    ) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Show the bar."""
         self.task = self.bar.add_task(
             self.title, total=trainer.max_steps, completed=trainer.global_step, said=""

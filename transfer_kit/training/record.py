@@ -66,7 +66,5 @@ def complete_card(
         name: version(name) for name in ("transfer-kit", "torch", "numpy", "opencv-python-headless")
     }
     card.measured = [
-        Measurement(
-            dataset=recipe.target, organ=card.organ, split="test", scores=scores.as_dict()
-        )
+        Measurement(dataset=recipe.target, organ=card.organ, split="test", scores=scores.as_dict())
     ]

@@ -139,9 +139,7 @@ def _sampler(detector: Detector, samples: Sequence[Sample], recipe: Recipe) -> P
     )
 
 
-def _fit(
-    trainer: lightning.Trainer, module: DetectorModule, loader: Any, checkpoint: Path
-) -> None:
+def _fit(trainer: lightning.Trainer, module: DetectorModule, loader: Any, checkpoint: Path) -> None:
     """Fit, from the checkpoint where there is one; Ctrl-C stays Ctrl-C."""
     on_interrupt = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
@@ -172,9 +170,7 @@ def _calibrate(
     detector: Detector, validation: Sequence[Sample], samples: Sequence[Sample], recipe: Recipe
 ) -> None:
     chosen_on, said = (validation, "validation") if validation else (samples, "training")
-    threshold = best_threshold(
-        examine(detector, chosen_on), radius_um=recipe.evaluation.radius_um
-    )
+    threshold = best_threshold(examine(detector, chosen_on), radius_um=recipe.evaluation.radius_um)
     detector.card.threshold = threshold.value
     detector.card.threshold_chosen_on = f"{len(chosen_on)} {said} images of {recipe.target}"
     detector.card.radius_um = recipe.evaluation.radius_um

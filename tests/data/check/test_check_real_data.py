@@ -62,7 +62,7 @@ def test_the_twenty_fold_kidney_images_contradict_the_published_scale():
     for sample in dataset:
         if sample.case.startswith("TCGA-HE"):
             size.add(sample.image(), sample.annotation(), dataset.card.stain)
-    assert "about 0.45 µm per pixel would fit" in size.check("dataset.yaml")[0].message
+    assert "about 0.46 µm per pixel would fit" in size.check("dataset.yaml")[0].message
 
 
 @pytest.mark.parametrize("name", ["monuseg-breast", "tnbc", "crchisto", "gbm40"])
