@@ -26,8 +26,8 @@ def layers() -> dict[str, int]:
     for height, row in enumerate(rows):
         for name in re.findall(r"`([\w/.]+)`", row):
             found[f"transfer_kit.{name.removesuffix('.py').strip('/').replace('/', '.')}"] = height
-    found["transfer_kit.stores.locations"] = len(rows)
-    return found | {FACE: len(rows)}
+    bottom = len(rows) - 1
+    return found | {"transfer_kit.stores.locations": bottom, FACE: len(rows)}
 
 
 LAYERS = layers()

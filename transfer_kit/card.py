@@ -37,6 +37,13 @@ class Measurement(BaseModel):
     split: str
     scores: dict[str, Any] = Field(description="As `DetectionScores.as_dict`")
 
+    def in_words(self) -> str:
+        """F1 and its interval, where there is one: a single case gives none."""
+        f1, low, high = (self.scores.get(key) for key in ("f1", "f1_low", "f1_high"))
+        if f1 is None:
+            return "–"
+        return f"{f1:.3f}" if low is None or high is None else f"{f1:.3f} ({low:.3f} to {high:.3f})"
+
 
 class DetectorCard(BaseModel):
     """Everything about a Detector but its weights; travels inside the weights file."""

@@ -102,13 +102,15 @@ class Detector:
 
     def maps(self, image: Image, *, tile_px: int = 1024) -> NDArray[np.float32]:
         """The network's maps `(C, H, W)` of an image at the detector's own mpp."""
-        was_training = self.network.training
+        modes = [(module, module.training) for module in self.network.modules()]
         self.network.eval()
         pixels = torch.from_numpy(normalise(image, self.card.mean, self.card.std)).to(self.device)
         try:
             return tiled_maps(self.network, pixels, tile_px=tile_px, channels=self.codec.channels)
         finally:
-            self.network.train(was_training)
+            # One by one: frozen blocks are in evaluation mode while the others train.
+            for module, was_training in modes:
+                module.training = was_training
 
     def _resampled(self, image: Image, mpp: float) -> tuple[Image, float]:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:

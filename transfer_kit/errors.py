@@ -10,6 +10,10 @@ class UserError(Exception):
     """What was wrong, where, and the mend, in one sentence; the command line exits with 2."""
 
 
+class NotFiniteMapsError(UserError):
+    """A network's maps hold infinities or NaN: its weights are broken."""
+
+
 def nearest_hint(word: str, known: Iterable[str]) -> str:
     """A sentence naming the nearest of `known` to `word`, else all that is known.
 

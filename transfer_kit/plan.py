@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from transfer_kit.card import DetectorCard
 from transfer_kit.data.dataset import Dataset
-from transfer_kit.data.patches import channel_statistics
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
+from transfer_kit.labels import labelled_samples, refuse_empty_splits, refuse_unreadable
 from transfer_kit.recipe import Recipe
+from transfer_kit.start import settled, start_detector
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
 from transfer_kit.transfer.freezing import (
@@ -56,11 +57,18 @@ class Plan:
 def make_plan(recipe: Recipe) -> Plan:
     """Find the recipe's base and target and split its labels; nothing is written.
 
+    Every image and annotation is read once. The plan's recipe is the one given with what the base
+    decides (network, codec, scale) written into it.
+
     Raises:
-        UserError: a name is unknown, a split is empty, too many blocks are frozen, or the
-            target's test cases are among those that the base learned from.
+        UserError: a name is unknown, a split is empty, a file is damaged, too many blocks are
+            frozen, the recipe contradicts the base, or the target's test cases are among those
+            that the base learned from.
     """
-    targets = tuple(find_dataset(name.strip()) for name in recipe.target.split(" + "))
+    names = [name.strip() for name in recipe.target.split(" + ")]
+    targets = tuple(find_dataset(name) for name in names)
+    for name, target in zip(names, targets, strict=True):
+        refuse_empty_splits(name, target)
     base = None if recipe.base == "none" else Detector.load(find_weights(recipe.base))
     train, validation = labelled_samples(
         targets, recipe.labels, seed=recipe.seed, validation_share=recipe.validation_share
@@ -74,11 +82,15 @@ def make_plan(recipe: Recipe) -> Plan:
         )
     if base is not None:
         refuse_leak(base.card, targets)
+    elif recipe.freeze:
+        notes.append(f"freeze: {recipe.freeze} is left out, since without a base all must learn")
+        recipe = recipe.replaced(freeze=0)
     start = start_detector(recipe, base, targets, train)
-    freeze_first_blocks(start.network, recipe.freeze if base is not None else 0)
+    freeze_first_blocks(start.network, recipe.freeze)
     held_out = () if base is None else find_held_out(base.card, notes)
+    refuse_unreadable([*train, *validation, *test, *(s for part in held_out for s in part.samples)])
     return Plan(
-        recipe=recipe,
+        recipe=settled(recipe, start.card),
         base=base,
         start=start,
         targets=targets,
@@ -90,75 +102,6 @@ def make_plan(recipe: Recipe) -> Plan:
         trainable=trainable_parameters(start.network),
         notes=tuple(notes),
     )
-
-
-def labelled_samples(
-    targets: Sequence[Dataset],
-    labels: str,
-    *,
-    seed: int,
-    validation_share: float | None = None,
-) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """The training and validation samples that `labels` allows, in the proportion of the splits.
-
-    A percentage is taken of each split. A number of images (or cases) is the number that a lab
-    labels in all: validation gets its share of them, at least one where two are to be had.
-    Subsets of one seed are nested. Of several targets, each gives that many.
-    """
-    train: list[Sample] = []
-    validation: list[Sample] = []
-    for target in targets:
-        learn, judge = target.split("train"), target.split("validation")
-        learn_amount, judge_amount = _shares(labels, learn, judge, validation_share)
-        train += learn.subset(learn_amount, seed)
-        validation += judge.subset(judge_amount, seed) if judge_amount else []
-    return tuple(train), tuple(validation)
-
-
-def _shares(
-    labels: str, learn: Dataset, judge: Dataset, validation_share: float | None
-) -> tuple[str, str]:
-    """How much of the training and of the validation split; nothing is written as ''."""
-    number, _, unit = labels.strip().partition(" ")
-    if not number.isdigit():
-        return labels, "" if validation_share == 0 else labels
-    of_cases = unit.startswith("case")
-    n_learn = len({s.case for s in learn}) if of_cases else len(learn)
-    n_judge = len({s.case for s in judge}) if of_cases else len(judge)
-    wanted = int(number)
-    if wanted > n_learn + n_judge:
-        raise UserError(
-            f"labels: {labels!r} is more than {learn.card.name} has "
-            f"({n_learn} for training, {n_judge} for validation); ask for fewer or for 100%."
-        )
-    natural = n_judge / (n_learn + n_judge)
-    part = natural if validation_share is None else validation_share
-    at_least = 1 if part > 0 and wanted > 1 else 0
-    share = max(min(max(at_least, round(wanted * part)), n_judge), wanted - n_learn)
-    return f"{wanted - share} {unit}".strip(), f"{share} {unit}".strip() if share else ""
-
-
-def start_detector(
-    recipe: Recipe, base: Detector | None, targets: Sequence[Dataset], train: Sequence[Sample]
-) -> Detector:
-    """A copy of the base, or an untrained detector as the recipe describes it."""
-    if base is not None:
-        return base.copy()
-    mean, std = channel_statistics(sample.image() for sample in train)
-    first = targets[0].card
-    card = DetectorCard(
-        name=recipe.name,
-        organ=first.organ,
-        stain=first.stain,
-        mpp=recipe.mpp or train[0].mpp,
-        mean=mean,
-        std=std,
-        network=recipe.network,
-        codec=recipe.codec,
-        threshold=0.5,
-        radius_um=recipe.evaluation.radius_um,
-    )
-    return Detector.fresh(card, seed=recipe.seed)
 
 
 def case_key(dataset: str, case: str) -> str:

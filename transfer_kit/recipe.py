@@ -191,7 +191,7 @@ class Recipe(Settings):
         Raises:
             UserError: a field does not exist or its value does not fit.
         """
-        document = self.model_dump()
+        document = self.model_dump(exclude_unset=True)
         for name, value in fields.items():
             _lay_over(document, name, value)
         try:

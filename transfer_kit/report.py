@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
@@ -20,7 +19,7 @@ from transfer_kit.evaluation import (
     overlay,
     precision_recall_figure,
 )
-from transfer_kit.files import replacing
+from transfer_kit.inference.writers import write_png
 
 COLUMN_TITLES = {
     "base": "base as it is",
@@ -101,10 +100,3 @@ def write_overlays(
             panels.append((COLUMN_TITLES[name], drawn))
         name = re.sub(r"[^\w.-]+", "-", sample.id)
         write_png(folder / f"{name}.png", before_after_strip(panels))
-
-
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """An RGB image as PNG."""
-    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
-    with replacing(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())

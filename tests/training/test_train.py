@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from toy import toy_detector, toy_recipe, toy_samples
 
+from transfer_kit.codecs import ProximityCodec
+from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.training.train import train
 
@@ -57,33 +60,42 @@ def test_steps_that_are_no_multiple_of_the_rounds_are_all_taken(tmp_path):
     assert [point["step"] for point in done.curve] == [3, 6, 7]
 
 
-def _train_and_hang(folder):
-    """Train, and wait for ever after the second round, as a machine that is about to fail."""
-    from transfer_kit.training import judge
+HANG = """
+import sys, time
+from pathlib import Path
+from toy import toy_detector, toy_recipe, toy_samples
+from transfer_kit.training import judge
+from transfer_kit.training.train import train
 
-    keep = judge.Judge.on_train_batch_end
+folder = Path(sys.argv[1])
+keep = judge.Judge.on_train_batch_end
 
-    def hang(self, trainer, *rest):
-        keep(self, trainer, *rest)
-        if trainer.global_step == 8:
-            (folder / "hangs").touch()
-            time.sleep(600)
+def hang(self, trainer, *rest):
+    keep(self, trainer, *rest)
+    if trainer.global_step == 8:
+        (folder / "hangs").touch()
+        time.sleep(600)
 
-    judge.Judge.on_train_batch_end = hang
-    trained(folder)
+judge.Judge.on_train_batch_end = hang
+samples = toy_samples(4)
+train(toy_detector(seed=0), samples[:3], samples[3:], toy_recipe(), folder=folder)
+"""
 
 
 def test_a_killed_and_resumed_training_equals_an_uninterrupted_one(tmp_path):
     whole = trained(tmp_path / "whole")
     folder = tmp_path / "killed"
     folder.mkdir()
-    process = multiprocessing.get_context("fork").Process(target=_train_and_hang, args=(folder,))
-    process.start()
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANG, str(folder)], env={**os.environ, "PYTHONPATH": paths}
+    )
     until = time.monotonic() + 60
     while not (folder / "hangs").exists() and time.monotonic() < until:
+        assert process.poll() is None
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    process.kill()
+    process.wait()
     assert (folder / "last.ckpt").is_file()
     resumed = trained(folder)
     assert same(weights(whole.detector), weights(resumed.detector))
@@ -133,25 +145,38 @@ def test_the_plateau_schedule_lowers_the_rate_and_stops_below_its_limit(tmp_path
     assert done.steps < 80
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_weights(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_weights(
+    tmp_path, monkeypatch
+):
+    calls = []
+    loss = ProximityCodec.loss
+
+    def breaks(self, *maps):
+        calls.append(1)
+        return loss(self, *maps) * (float("nan") if len(calls) == 6 else 1)
+
+    monkeypatch.setattr(ProximityCodec, "loss", breaks)
     with pytest.raises(UserError) as caught:
+        trained(tmp_path, **{"train.validate_every": 2})
+    said = str(caught.value)
+    assert "the loss is not finite at step 5" in said
+    assert "the last good weights (step " in said
+    assert "lower train.optimizer.learning_rate (now 0.002)" in said
+    kept = Detector.load(tmp_path / "last_good.safetensors")
+    assert all(torch.isfinite(value).all() for value in kept.network.state_dict().values())
+
+
+def test_a_first_step_that_breaks_the_weights_is_explained(tmp_path):
+    with pytest.raises(UserError, match="no round had ended, so there are no weights to keep"):
         trained(
             tmp_path,
             **{
-                "train.steps": 30,
                 "train.validate_every": 1,
                 "train.gradient_clip": None,
-                "train.optimizer": {"name": "sgd", "learning_rate": 1e18},
+                "train.optimizer": {"name": "sgd", "learning_rate": 1e38},
                 "train.schedule.name": "constant",
             },
         )
-    said = str(caught.value)
-    assert "not finite at step" in said
-    assert "lower train.optimizer.learning_rate (now 1e+18)" in said
-    from transfer_kit.detector import Detector
-
-    kept = Detector.load(tmp_path / "last_good.safetensors")
-    assert all(torch.isfinite(value).all() for value in kept.network.state_dict().values())
 
 
 def test_frozen_blocks_come_out_of_a_training_byte_equal(tmp_path):
@@ -163,3 +188,20 @@ def test_frozen_blocks_come_out_of_a_training_byte_equal(tmp_path):
     assert frozen
     assert all(torch.equal(before[name], after[name]) for name in frozen)
     assert not torch.equal(before["output.maps.weight"], after["output.maps.weight"])
+
+
+def test_batch_norms_learn_their_statistics_but_for_those_of_frozen_blocks(tmp_path):
+    detector = toy_detector(seed=3)
+    done = trained(tmp_path, detector=detector, base="toy", freeze=2)
+    state = done.detector.network.state_dict()
+    assert not state["input.norm.running_mean"].any()
+    assert not state["down1.down.norm.running_mean"].any()
+    assert state["down2.down.norm.running_mean"].any()
+    assert state["output.join.norm.running_mean"].any()
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    trained(tmp_path)
+    network = {"name": "micronet", "options": {"width": 8}}
+    with pytest.raises(UserError, match=r"cannot be gone on from .* remove it to begin anew"):
+        trained(tmp_path, detector=toy_detector(network=network))

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import sys
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+from typing import NoReturn
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line and exit code 2, Ctrl-C is 130."""
-    from transfer_kit.cli.app import app
-    from transfer_kit.errors import UserError
+    """Run the command line; what a user can mend is one line and exit code 2, Ctrl-C is 130."""
+    from transfer_kit.cli.faults import Stopped, in_one_sentence
 
     try:
+        from transfer_kit.cli.app import app
+
         app(standalone_mode=True)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("Stopped. Nothing is lost that was finished.", file=sys.stderr)
-        sys.exit(130)
+    except (KeyboardInterrupt, Stopped) as stop:
+        _leave(f"Stopped. {stop}".rstrip(), 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        sentence = in_one_sentence(error)
+        if sentence is None:
+            raise
+        _leave(f"Error: {sentence}", 2)
+
+
+def _leave(said: str, code: int) -> NoReturn:
+    print(said, file=sys.stderr)
+    sys.exit(code)

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from transfer_kit import __version__
 from transfer_kit.cli import data, models
 from transfer_kit.cli.doctor import doctor
 from transfer_kit.cli.evaluate import evaluate
+from transfer_kit.cli.faults import Stopped
 from transfer_kit.cli.finetune import finetune
 from transfer_kit.cli.predict import predict
 from transfer_kit.cli.ui import ui
 
+
+class _Commands(TyperGroup):
+    """Typer would end a command in silence at Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Stopped("Nothing was left half-written.") from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="transfer-kit",
     help="Adapt a nucleus detector to a new organ with few labels, honestly measured.",
     no_args_is_help=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +58,8 @@ def finetune(
     if resume is None:
         chosen, folder = _recipe(recipe or EVERYDAY, fields), None
     else:
-        chosen, folder, compare_scratch = _interrupted(resume, fields, recipe)
+        chosen, folder = _interrupted(resume, fields, recipe), resume
+        compare_scratch = _compares_scratch(resume, compare_scratch)
     console = Console(stderr=as_json)
 
     from transfer_kit.cli.tell import tell_plan, tell_result
@@ -70,12 +72,15 @@ def finetune(
             print(json.dumps(_planned(plan)))
         return
 
+    from transfer_kit.cli.faults import Stopped
     from transfer_kit.run import run_recipe
     from transfer_kit.run_folder import new_folder
 
-    result = run_recipe(
-        plan, folder or new_folder(runs, chosen), device=device, compare_scratch=compare_scratch
-    )
+    folder = folder or new_folder(runs, plan)
+    try:
+        result = run_recipe(plan, folder, device=device, compare_scratch=compare_scratch)
+    except KeyboardInterrupt:
+        raise Stopped(_how_to_go_on(folder)) from None
     tell_result(result, console)
     if as_json:
         print(json.dumps(result.as_dict()))
@@ -103,11 +108,8 @@ def _recipe(name: str, fields: dict[str, object]) -> Recipe:
     return Recipe.read(path, **fields)
 
 
-def _interrupted(
-    folder: Path, fields: dict[str, object], recipe: str | None
-) -> tuple[Recipe, Path, bool]:
+def _interrupted(folder: Path, fields: dict[str, object], recipe: str | None) -> Recipe:
     from transfer_kit.recipe import Recipe
-    from transfer_kit.run_folder import read_options
 
     if fields or recipe:
         raise UserError(
@@ -116,8 +118,25 @@ def _interrupted(
         )
     if not (folder / "recipe.yaml").is_file():
         raise UserError(f"{folder} is no run folder (it has no recipe.yaml); check the path.")
-    chosen = Recipe.read(folder / "recipe.yaml")
-    return chosen, folder, bool(read_options(folder)["compare_scratch"])
+    return Recipe.read(folder / "recipe.yaml")
+
+
+def _compares_scratch(folder: Path, wanted: bool) -> bool:
+    from transfer_kit.run_folder import read_options
+
+    began_with = bool(read_options(folder)["compare_scratch"])
+    if wanted and not began_with:
+        raise UserError(
+            "--resume goes on as the run began, which was without --compare-scratch; leave it out, "
+            "or start a new run."
+        )
+    return began_with
+
+
+def _how_to_go_on(folder: Path) -> str:
+    if not (folder / "recipe.yaml").is_file():
+        return "Nothing was written yet."
+    return f"Go on with: transfer-kit finetune --resume {shlex.quote(str(folder))}"
 
 
 def _planned(plan: Plan) -> dict[str, object]:

@@ -22,10 +22,11 @@ def list_(as_json: Json = False) -> None:
     from transfer_kit.detector import read_card
     from transfer_kit.stores.models import list_models
 
-    rows = []
+    rows, told = [], []
     for model in list_models():
         card = read_card(model.weights)
         own = card.measured[0].scores if card.measured else {}
+        told.append(card.measured[0].in_words() if card.measured else "–")
         rows.append(
             {
                 "name": model.name,
@@ -45,8 +46,7 @@ def list_(as_json: Json = False) -> None:
         print(json.dumps(rows))
         return
     table = Table("model", "organ", "µm/px", "network", "codec", "F1 (95 %)", "licence")
-    for row in rows:
-        f1 = f"{row['f1']:.3f} ({row['f1_low']:.3f} to {row['f1_high']:.3f})" if row["f1"] else "–"
+    for row, f1 in zip(rows, told, strict=True):
         table.add_row(
             str(row["name"]),
             str(row["organ"]),

@@ -22,7 +22,7 @@ from transfer_kit.codecs.base import (
 from transfer_kit.codecs.maxima import local_maxima, refine
 from transfer_kit.data.annotation import Annotation, Points
 from transfer_kit.data.nuclei import Nuclei
-from transfer_kit.errors import UserError, nearest_hint
+from transfer_kit.errors import NotFiniteMapsError, UserError, nearest_hint
 
 
 @register
@@ -132,7 +132,7 @@ class ProximityCodec:
         highest = output[0] if len(output) == 1 else output.max(axis=0)
         maximum = float(highest.max(initial=0.0))
         if not np.isfinite(maximum):
-            raise UserError(
+            raise NotFiniteMapsError(
                 "The network's maps hold values that are not finite, so no nuclei can be found "
                 "in them: its weights are broken, train it anew or use an earlier checkpoint."
             )

@@ -13,8 +13,7 @@ from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import draw_detections
-from transfer_kit.inference.writers import write_nuclei_csv, write_nuclei_geojson
-from transfer_kit.report import write_png
+from transfer_kit.inference.writers import write_nuclei_csv, write_nuclei_geojson, write_png
 
 
 @dataclass(frozen=True)

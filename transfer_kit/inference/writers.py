@@ -1,10 +1,13 @@
-"""Detected nuclei as files: QuPath GeoJSON and CSV."""
+"""Detected nuclei as files: QuPath GeoJSON, CSV, and pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.formats import write_geojson
@@ -35,3 +38,10 @@ def write_nuclei_csv(path: Path, nuclei: Nuclei, *, mpp: float) -> None:
     )
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """An RGB image as PNG."""
+    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())

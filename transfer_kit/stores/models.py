@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,21 +41,24 @@ def list_models() -> list[StoredModel]:
 
 
 def find_weights(name: str) -> Path:
-    """The weights file of a model name, an organ (its everyday detector) or a path.
+    """The weights file of a model name, an organ (its everyday detector), a file or a run folder.
 
     Raises:
         UserError: nothing goes by that name; the nearest that does is named.
     """
-    if name.endswith(".safetensors") or "/" in name:
-        path = Path(name)
-        path = path / WEIGHTS if path.is_dir() else path
-        if not path.is_file():
-            raise UserError(f"There is no detector at {path}; check the path.")
-        return path
+    place = Path(name).expanduser()
     models = {model.name: model for model in list_models()}
     for candidate in (name, f"micronet-{name}"):
         if candidate in models:
             return models[candidate].weights
+    if place.is_file():
+        return place
+    if (place / WEIGHTS).is_file():
+        return place / WEIGHTS
+    if place.is_dir():
+        raise UserError(f"There is no {WEIGHTS} in {place}; has its training ended?")
+    if name.endswith(".safetensors") or os.sep in name:
+        raise UserError(f"There is no detector at {place}; check the path.")
     organs = [known.removeprefix("micronet-") for known in models if known.startswith("micronet-")]
     raise UserError(
         f"There is no base organ or model {name!r}. {nearest_hint(name, [*models, *organs])}"

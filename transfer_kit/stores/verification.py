@@ -13,6 +13,9 @@ from transfer_kit.evaluation import evaluate, examine
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
 
+SAME_F1 = 0.01
+"""How far another machine's F1 may be from a card's that has no interval (a single case)."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -58,15 +61,22 @@ def measured_samples(measured: Measurement) -> list[Sample]:
 
 def _repeat(detector: Detector, measured: Measurement) -> Finding:
     card: DetectorCard = detector.card
-    said, low, high = (measured.scores.get(key) for key in ("f1", "f1_low", "f1_high"))
-    written = "–" if said is None else f"{said:.3f} ({low:.3f} to {high:.3f})"
+    said = measured.in_words()
     try:
         samples = measured_samples(measured)
     except UserError as error:
-        return Finding(measured.dataset, written, "–", f"not repeated: {error}", failed=False)
+        return Finding(measured.dataset, said, "–", f"not repeated: {error}", failed=False)
     scores = evaluate(
         examine(detector, samples), radius_um=card.radius_um, threshold=card.threshold
     )
-    agrees = low is not None and high is not None and low <= scores.f1 <= high
-    verdict = "agrees" if agrees else "outside the card's interval"
-    return Finding(measured.dataset, written, f"{scores.f1:.3f}", verdict, failed=not agrees)
+    agrees, against = _agrees(measured, scores.f1)
+    verdict = "agrees" if agrees else f"outside {against}"
+    return Finding(measured.dataset, said, f"{scores.f1:.3f}", verdict, failed=not agrees)
+
+
+def _agrees(measured: Measurement, f1: float) -> tuple[bool, str]:
+    """Whether `f1` lies in the card's interval, or beside its F1 where it has none."""
+    said, low, high = (measured.scores.get(key) for key in ("f1", "f1_low", "f1_high"))
+    if low is not None and high is not None:
+        return low <= f1 <= high, "the card's interval"
+    return said is not None and abs(f1 - said) <= SAME_F1, f"{SAME_F1:g} of the card's F1"

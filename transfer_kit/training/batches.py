@@ -39,8 +39,9 @@ class RoundSampler(Sampler[int]):
     would have drawn without the interruption.
     """
 
-    def __init__(self, train: TrainSettings) -> None:
+    def __init__(self, train: TrainSettings, start_step: int) -> None:
         self.patches_a_round = train.validate_every * train.batch_size
+        self.start = start_step * train.batch_size
         self.round = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -48,7 +49,7 @@ class RoundSampler(Sampler[int]):
         self.round = epoch
 
     def __iter__(self) -> Iterator[int]:
-        start = self.round * self.patches_a_round
+        start = self.start + self.round * self.patches_a_round
         return iter(range(start, start + self.patches_a_round))
 
     def __len__(self) -> int:
@@ -56,13 +57,13 @@ class RoundSampler(Sampler[int]):
 
 
 def patch_loader(
-    patches: NumberedPatches, train: TrainSettings, *, pinned: bool
+    patches: NumberedPatches, train: TrainSettings, *, start_step: int, pinned: bool
 ) -> DataLoader[Batch]:
     """Batches in the order of their numbers; workers share the decoded images."""
     return DataLoader(
         patches,
         batch_size=train.batch_size,
-        sampler=RoundSampler(train),
+        sampler=RoundSampler(train, start_step),
         num_workers=train.workers,
         persistent_workers=train.workers > 0,
         pin_memory=pinned,

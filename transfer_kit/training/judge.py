@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from transfer_kit.data.sample import Sample
+from transfer_kit.errors import NotFiniteMapsError
 from transfer_kit.evaluation import best_threshold, examine
 from transfer_kit.recipe import TrainSettings
-from transfer_kit.training.module import DetectorModule
+from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 
 Curve = dict[str, float]
 
@@ -63,21 +64,28 @@ class Judge(lightning.Callback):
     ) -> None:
         """Judge the round."""
         assert isinstance(module, DetectorModule)  # noqa: S101 - for the type checker
-        step = trainer.global_step
+        step = module.step
         point = {
             "train/loss": self._loss_sum / max(1, self._loss_count),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
         self._loss_sum, self._loss_count = 0.0, 0
+        if not all(torch.isfinite(p).all() for p in module.network.parameters()):
+            raise NotFiniteLossError(step)
         if self.validation:
-            chosen = best_threshold(
-                examine(module.detector, self.validation), radius_um=self.radius_um
-            )
-            point |= {"val/f1": chosen.f1, "val/threshold": chosen.value}
+            point |= self._examine(module, step)
         self._keep_if_best(module, point.get("val/f1", math.inf), step)
         self._move_schedule(trainer, step)
         self.curve.append({"step": step, **point})
         self.record(point, step)
+
+    def _examine(self, module: DetectorModule, step: int) -> Curve:
+        try:
+            examined = examine(module.detector, self.validation)
+        except NotFiniteMapsError:
+            raise NotFiniteLossError(step) from None
+        chosen = best_threshold(examined, radius_um=self.radius_um)
+        return {"val/f1": chosen.f1, "val/threshold": chosen.value}
 
     def _keep_if_best(self, module: DetectorModule, f1: float, step: int) -> None:
         if f1 > self.best_f1 or not self.validation:
@@ -100,6 +108,11 @@ class Judge(lightning.Callback):
             group["lr"] /= 10
         if trainer.optimizers[0].param_groups[0]["lr"] < schedule.stop_below:
             trainer.should_stop = True
+
+    @property
+    def last_step(self) -> int:
+        """The last step that was judged."""
+        return int(self.curve[-1]["step"]) if self.curve else 0
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs."""

@@ -16,12 +16,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from transfer_kit.training.judge import Judge
+
 
 class ShowProgress(lightning.Callback):
-    """A bar on standard error: steps, time left, the loss and the last validation F1."""
+    """A bar on standard error with the last validation F1; in a log file, a line a round."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, judge: Judge) -> None:
         self.title = title
+        self.judge = judge
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -35,7 +38,7 @@ class ShowProgress(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Show the bar."""
         self.task = self.bar.add_task(
-            self.title, total=trainer.max_steps, completed=trainer.global_step, said=""
+            self.title, total=module.settings.steps, completed=module.step, said=""
         )
         self.bar.start()
 
@@ -48,11 +51,20 @@ class ShowProgress(lightning.Callback):
         batch_index: int,
     ) -> None:
         """Move the bar."""
-        self.bar.update(self.task, completed=trainer.global_step)
+        self.bar.update(self.task, completed=module.step)
 
-    def say(self, text: str) -> None:
-        """Show a word beside the bar."""
-        self.bar.update(self.task, said=text)
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
+        """Say what the judge found; it comes before this among the callbacks."""
+        point = self.judge.curve[-1]
+        said = f"loss {point['train/loss']:.3f}"
+        if "val/f1" in point:
+            said += f", validation F1 {point['val/f1']:.3f}"
+        self.bar.update(self.task, said=said)
+        if not self.bar.console.is_terminal:
+            done = f"{module.step}/{module.settings.steps}"
+            self.bar.console.print(f"{self.title}: step {done}, {said}", soft_wrap=True)
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Leave the finished bar."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
 
 from transfer_kit.data.augment import Augmentation
 from transfer_kit.data.image_cache import ImageCache
@@ -24,7 +24,8 @@ from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import best_threshold, examine
 from transfer_kit.recipe import Recipe, TrainSettings
-from transfer_kit.training.batches import NumberedPatches, patch_loader
+from transfer_kit.training.batches import Batch, NumberedPatches, patch_loader
+from transfer_kit.training.checkpoint import KeepCheckpoint, restore
 from transfer_kit.training.judge import Curve, Judge, restore_best
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 from transfer_kit.training.progress import ShowProgress
@@ -70,49 +71,58 @@ def train(
     freeze_first_blocks(detector.network, recipe.freeze if recipe.base != "none" else 0)
     module = DetectorModule(detector, recipe.train, seed=recipe.seed)
     judge = Judge(validation, recipe.train, radius_um=recipe.evaluation.radius_um, record=record)
-    trainer = _trainer(recipe.train, folder, device, [judge, ShowProgress(title)])
-    patches = NumberedPatches(
-        _sampler(detector, samples, recipe), detector.card.mean, detector.card.std
-    )
-    loader = patch_loader(patches, recipe.train, pinned=not _on_cpu(trainer))
     started = time.perf_counter()
-    try:
-        _fit(trainer, module, loader, folder / CHECKPOINT)
-    except NotFiniteLossError as error:
-        kept = _keep_last_good(judge, module, folder)
-        raise UserError(
-            f"The training stopped because {error}; {kept}; lower train.optimizer.learning_rate "
-            f"(now {recipe.train.optimizer.learning_rate:g}) and run it again."
-        ) from None
+    if not restore(folder / CHECKPOINT, module, judge):
+        callbacks = [judge, ShowProgress(title, judge), KeepCheckpoint(folder / CHECKPOINT, judge)]
+        trainer = _trainer(recipe.train, module.start_step, device, callbacks)
+        try:
+            _fit(trainer, module, _loader(module, samples, recipe, trainer))
+        except NotFiniteLossError as error:
+            raise _explained(error, _keep_last_good(judge, module, folder), recipe) from None
     restore_best(judge, module)
     detector.to("cpu").network.eval()
     _calibrate(detector, validation, samples, recipe)
     seconds = time.perf_counter() - started
-    return Trained(detector, tuple(judge.curve), trainer.global_step, judge.best_step, seconds)
+    return Trained(detector, tuple(judge.curve), judge.last_step, judge.best_step, seconds)
 
 
 def _trainer(
-    settings: TrainSettings, folder: Path, device: str, callbacks: list[lightning.Callback]
+    settings: TrainSettings, start_step: int, device: str, callbacks: list[lightning.Callback]
 ) -> lightning.Trainer:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    checkpoints = ModelCheckpoint(
-        dirpath=folder, save_last=True, save_top_k=0, save_on_train_epoch_end=True
-    )
     accelerator = "auto" if device == "auto" else device.split(":")[0]
+    steps = settings.steps - start_step
     return lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(accelerator, accelerator),
-        devices=1,
-        max_steps=settings.steps,
-        max_epochs=math.ceil(settings.steps / settings.validate_every),
+        devices=[int(device.split(":")[1])] if ":" in device else 1,
+        max_steps=steps,
+        max_epochs=math.ceil(steps / settings.validate_every),
         precision=_precision(settings.precision, accelerator),
         gradient_clip_val=settings.gradient_clip,
-        callbacks=[*callbacks, checkpoints],
+        callbacks=callbacks,
+        enable_checkpointing=False,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        default_root_dir=folder,
     )
+
+
+def _loader(
+    module: DetectorModule, samples: Sequence[Sample], recipe: Recipe, trainer: lightning.Trainer
+) -> DataLoader[Batch]:
+    detector = module.detector
+    sampler = PatchSampler(
+        ImageCache(samples, detector.card.mpp),
+        size_px=recipe.patches.size_px,
+        augmentation=Augmentation(**recipe.augment.model_dump()),
+        seed=recipe.seed,
+        encode=detector.codec.encode,
+        crops_per_image=recipe.patches.per_image,
+    )
+    patches = NumberedPatches(sampler, detector.card.mean, detector.card.std)
+    on_cpu = trainer.strategy.root_device.type == "cpu"
+    return patch_loader(patches, recipe.train, start_step=module.start_step, pinned=not on_cpu)
 
 
 def _precision(wanted: str, accelerator: str) -> Any:
@@ -123,39 +133,27 @@ def _precision(wanted: str, accelerator: str) -> Any:
     return "32-true"
 
 
-def _on_cpu(trainer: lightning.Trainer) -> bool:
-    return bool(trainer.strategy.root_device.type == "cpu")
-
-
-def _sampler(detector: Detector, samples: Sequence[Sample], recipe: Recipe) -> PatchSampler:
-    cache = ImageCache(samples, detector.card.mpp)
-    return PatchSampler(
-        cache,
-        size_px=recipe.patches.size_px,
-        augmentation=Augmentation(**recipe.augment.model_dump()),
-        seed=recipe.seed,
-        encode=detector.codec.encode,
-        crops_per_image=recipe.patches.per_image,
-    )
-
-
-def _fit(trainer: lightning.Trainer, module: DetectorModule, loader: Any, checkpoint: Path) -> None:
-    """Fit, from the checkpoint where there is one; Ctrl-C stays Ctrl-C."""
+def _fit(trainer: lightning.Trainer, module: DetectorModule, loader: DataLoader[Batch]) -> None:
+    """Fit; Ctrl-C stays Ctrl-C, where Lightning makes it an exit."""
     on_interrupt = signal.getsignal(signal.SIGINT)
+    # Lightning keeps each layer's mode as it finds it, and detectors rest in evaluation mode.
+    module.train()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            trainer.fit(
-                module,
-                loader,
-                ckpt_path=checkpoint if checkpoint.is_file() else None,
-                weights_only=True,
-            )
+            trainer.fit(module, loader)
         except SystemExit:
             raise KeyboardInterrupt from None
         finally:
             if on_interrupt is not None:
                 signal.signal(signal.SIGINT, on_interrupt)
+
+
+def _explained(error: NotFiniteLossError, kept: str, recipe: Recipe) -> UserError:
+    return UserError(
+        f"The training stopped because {error}; {kept}; lower train.optimizer.learning_rate "
+        f"(now {recipe.train.optimizer.learning_rate:g}) and run it again."
+    )
 
 
 def _keep_last_good(judge: Judge, module: DetectorModule, folder: Path) -> str:

@@ -1,0 +1,115 @@
+"""The detector that a training starts from: the base, or an untrained one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from transfer_kit.card import DetectorCard
+from transfer_kit.codecs import build_codec
+from transfer_kit.data.dataset import Dataset
+from transfer_kit.data.patches import channel_statistics
+from transfer_kit.data.sample import Sample
+from transfer_kit.detector import SAME_SCALE, Detector
+from transfer_kit.errors import UserError
+from transfer_kit.recipe import CodecSettings, NetworkSettings, Recipe
+
+
+def start_detector(
+    recipe: Recipe, base: Detector | None, targets: Sequence[Dataset], train: Sequence[Sample]
+) -> Detector:
+    """A copy of the base, or an untrained detector as the recipe describes it.
+
+    A codec that the recipe names itself takes the place of the base's.
+
+    Raises:
+        UserError: the recipe names a network or a scale that are not the base's, or a codec that
+            needs another number of maps.
+    """
+    if base is None:
+        return _untrained(recipe, targets, train)
+    _refuse_other_network(recipe, base.card)
+    _refuse_other_scale(recipe, base.card)
+    if "codec" not in recipe.model_fields_set or recipe.codec == base.card.codec:
+        return base.copy()
+    return with_codec(base, recipe.codec)
+
+
+def settled(recipe: Recipe, start: DetectorCard) -> Recipe:
+    """The recipe with what the base decides written into it, so that it says all that is done."""
+    fields: dict[str, Any] = {
+        "network": start.network.model_dump(),
+        "codec": start.codec.model_dump(),
+        "mpp": start.mpp,
+    }
+    return recipe.replaced(**fields)
+
+
+def with_codec(detector: Detector, settings: CodecSettings) -> Detector:
+    """A copy of a detector whose network learns another codec's maps.
+
+    Raises:
+        UserError: the codec needs another number of maps than the network gives.
+    """
+    codec = build_codec(settings.name, classes=detector.card.classes, **settings.options)
+    if codec.channels != detector.codec.channels:
+        raise UserError(
+            f"codec: {settings.name} needs {codec.channels} maps, but the base "
+            f"{detector.card.name} gives {detector.codec.channels} ({detector.card.codec.name}); "
+            "leave codec out of the recipe, or train with --base none."
+        )
+    copy = detector.copy()
+    copy.card.codec = settings
+    copy.card.threshold = codec.threshold
+    copy.card.threshold_chosen_on = "not chosen: the codec's default"
+    return Detector(copy.network, codec, copy.card)
+
+
+def _untrained(recipe: Recipe, targets: Sequence[Dataset], train: Sequence[Sample]) -> Detector:
+    mean, std = channel_statistics(sample.image() for sample in train)
+    first = targets[0].card
+    card = DetectorCard(
+        name=recipe.name,
+        organ=first.organ,
+        stain=first.stain,
+        mpp=recipe.mpp or train[0].mpp,
+        mean=mean,
+        std=std,
+        network=recipe.network,
+        codec=recipe.codec,
+        threshold=0.5,
+        radius_um=recipe.evaluation.radius_um,
+    )
+    return Detector.fresh(card, seed=recipe.seed)
+
+
+def _refuse_other_network(recipe: Recipe, base: DetectorCard) -> None:
+    """Only what the recipe says itself is compared; what it leaves open is the base's."""
+    if "network" not in recipe.model_fields_set:
+        return
+    asked, has = recipe.network, base.network
+    said = asked.model_fields_set
+    other_name = "name" in said and asked.name != has.name
+    unlike = object()
+    other_options = "options" in said and any(
+        has.options.get(option, unlike) != value for option, value in asked.options.items()
+    )
+    if other_name or other_options:
+        raise UserError(
+            f"network: the recipe asks for {_in_words(asked)}, but the base {base.name} is "
+            f"{_in_words(has)}; leave network out of the recipe, or train with --base none."
+        )
+
+
+def _in_words(network: NetworkSettings) -> str:
+    options = ", ".join(f"{name} {value}" for name, value in network.options.items())
+    return f"{network.name} ({options})" if options else network.name
+
+
+def _refuse_other_scale(recipe: Recipe, base: DetectorCard) -> None:
+    if recipe.mpp is not None and abs(recipe.mpp / base.mpp - 1) > SAME_SCALE:
+        raise UserError(
+            f"mpp: the recipe asks for {recipe.mpp:g} µm per pixel, but the base {base.name} works "
+            f"at {base.mpp:g}; leave mpp out of the recipe (images are resampled to the base's), "
+            "or train with --base none."
+        )
