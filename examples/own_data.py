@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def make_folder(folder: Path) -> None:
 def transfer_kit(*words: str) -> str:
     """Run one command, show it, and give back what it said."""
     print("$ transfer-kit", *words, flush=True)
-    command = ["transfer-kit", *words]
+    command = [sys.executable, "-m", "transfer_kit", *words]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     if "--json" not in words:
         print(done.stdout, flush=True)

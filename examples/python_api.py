@@ -9,19 +9,18 @@ import os
 import tempfile
 from pathlib import Path
 
+import transfer_kit as tk
 from transfer_kit.data.synthetic import draw
 from transfer_kit.detector import Detector
 from transfer_kit.evaluation import Evaluated, best_threshold, evaluate, match_points, overlay
-from transfer_kit.inference import write_nuclei_csv, write_nuclei_geojson
-from transfer_kit.report import write_png
-from transfer_kit.stores.models import find_weights
+from transfer_kit.inference import write_nuclei_csv, write_nuclei_geojson, write_png
 
 MPP, RADIUS_UM = 0.25, 2.0
 
 
 def main() -> None:
     """Go through all of it on three small images."""
-    detector = Detector.load(find_weights("breast"))
+    detector = tk.load("breast")
     print(f"{detector.card.name}: {detector.card.organ}, trained at {detector.card.mpp:g} µm/px")
 
     image, truth = draw("eye", case=100, size=256, seed=3)

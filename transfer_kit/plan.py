@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -47,6 +48,15 @@ class Plan:
     blocks: tuple[BlockSummary, ...]
     trainable: int
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def target_name(self) -> str:
+        """The target as experiments and folders are called: a folder by its name, not its path."""
+        names = self.recipe.target.split(" + ")
+        return " + ".join(
+            target.name if _is_path(name.strip()) else name.strip()
+            for name, target in zip(names, self.targets, strict=True)
+        )
 
     @property
     def n_train_nuclei(self) -> int:
@@ -104,9 +114,19 @@ def make_plan(recipe: Recipe) -> Plan:
     )
 
 
+def _is_path(target: str) -> bool:
+    return os.sep in target or target.endswith((".yaml", ".yml")) or target in (".", "..")
+
+
 def case_key(dataset: str, case: str) -> str:
     """One name for one patient: TCGA's are the same in every dataset, others only in their own."""
     return case if case.startswith("TCGA-") else f"{dataset}/{case}"
+
+
+def cases_learned(card: DetectorCard, dataset: Dataset) -> list[str]:
+    """The cases of a dataset (or part of one) that a detector learned from, sorted."""
+    learned = {case_key(part.dataset, case) for part in card.data for case in part.cases}
+    return [case for case in dataset.cases if case_key(dataset.card.name, case) in learned]
 
 
 def refuse_leak(card: DetectorCard, targets: Sequence[Dataset]) -> None:
@@ -115,11 +135,8 @@ def refuse_leak(card: DetectorCard, targets: Sequence[Dataset]) -> None:
     Raises:
         UserError: with the cases.
     """
-    learned = {case_key(part.dataset, case) for part in card.data for case in part.cases}
     for target in targets:
-        shared = sorted(
-            {s.case for s in target.split("test") if case_key(target.card.name, s.case) in learned}
-        )
+        shared = cases_learned(card, target.split("test"))
         if shared:
             raise UserError(
                 f"The base {card.name} learned from cases that test {target.card.name} "

@@ -107,9 +107,6 @@ class TrainSettings(Settings):
         None, description="Stop after this many steps without a better validation F1"
     )
     gradient_clip: Positive | None = 1.0
-    average_weights: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="Decay of an exponential moving average of the weights; 0 is none"
-    )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
         "auto", description="auto: bf16-mixed on GPUs that have it, 16-mixed on others, 32 on CPU"
     )

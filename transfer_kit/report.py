@@ -21,24 +21,27 @@ from transfer_kit.evaluation import (
 )
 from transfer_kit.inference.writers import write_png
 
-COLUMN_TITLES = {
-    "base": "base as it is",
-    "base_recalibrated": "base, recalibrated",
-    "finetuned": "fine-tuned",
-    "scratch": "from scratch",
-}
+
+def column_titles(*, has_base: bool) -> dict[str, str]:
+    """What people read over each column of a run."""
+    return {
+        "base": "base as it is",
+        "base_recalibrated": "base, recalibrated",
+        "finetuned": "fine-tuned" if has_base else "trained",
+        "scratch": "from scratch",
+    }
 
 
 def comparison_table(columns: Mapping[str, DetectionScores], radius_um: float) -> Table:
-    """One column a detector, one row a figure, all on the same test images."""
+    """One titled column a detector, one row a figure, all on the same test images."""
     any_scores = next(iter(columns.values()))
     table = Table(
         title=f"{any_scores.n_images} test images of {any_scores.n_cases} cases, "
         f"{any_scores.n_nuclei} nuclei, matched within {radius_um:g} µm"
     )
     table.add_column("")
-    for name in columns:
-        table.add_column(COLUMN_TITLES[name], justify="right")
+    for title in columns:
+        table.add_column(title, justify="right")
     told = [score_rows(scores) for scores in columns.values()]
     for title in told[0]:
         table.add_row(title, *(rows[title] for rows in told))
@@ -70,10 +73,10 @@ def write_figures(
     *,
     radius_um: float,
 ) -> None:
-    """Precision-recall and learning curves of each column as PNG in `folder`."""
+    """Precision-recall and learning curves of each titled column as PNG in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    named = {COLUMN_TITLES[name]: pairs for name, (pairs, _) in examined.items()}
-    marks = {COLUMN_TITLES[name]: threshold for name, (_, threshold) in examined.items()}
+    named = {title: pairs for title, (pairs, _) in examined.items()}
+    marks = {title: threshold for title, (_, threshold) in examined.items()}
     precision_recall_figure(
         named, folder / "precision_recall.png", radius_um=radius_um, thresholds=marks
     )
@@ -92,11 +95,11 @@ def write_overlays(
     for position, sample in enumerate(samples):
         image = sample.image()
         panels: list[tuple[str, NDArray[np.uint8]]] = []
-        for name, (pairs, threshold) in examined.items():
+        for title, (pairs, threshold) in examined.items():
             pair = pairs[position]
             drawn = overlay(
                 image, pair.truth, pair.found.above(threshold), radius_um=radius_um, mpp=sample.mpp
             )
-            panels.append((COLUMN_TITLES[name], drawn))
+            panels.append((title, drawn))
         name = re.sub(r"[^\w.-]+", "-", sample.id)
         write_png(folder / f"{name}.png", before_after_strip(panels))

@@ -16,10 +16,10 @@ from transfer_kit.evaluation import (
     examine,
     paired_difference,
 )
-from transfer_kit.plan import Plan, start_detector
-from transfer_kit.recipe import Recipe
+from transfer_kit.plan import Plan
 from transfer_kit.run_folder import begin, remember, write_results
 from transfer_kit.run_tracking import log_inputs, log_outputs, tags_of
+from transfer_kit.start import start_detector
 from transfer_kit.tracking import open_tracking
 from transfer_kit.training.record import complete_card, describe_data
 from transfer_kit.training.train import Trained, train
@@ -99,11 +99,13 @@ def run_recipe(
     """Carry out a plan; where `folder` holds an interrupted run of it, go on from there.
 
     Raises:
-        UserError: the loss became infinite, or no space is left; what was there is kept.
+        UserError: the device or the MLflow store cannot be used (then nothing is written), the loss
+            became infinite, or no space is left; what was there is kept.
     """
     recipe = plan.recipe
+    plan.start.to(device)
+    tracking = open_tracking(experiment=plan.target_name)
     options = begin(folder, recipe, compare_scratch=compare_scratch)
-    tracking = open_tracking(experiment=_experiment(recipe))
     run = tracking.start_run(
         folder.name, tags=tags_of(plan), folder=folder, run_id=options.get("mlflow_run_id")
     )
@@ -135,10 +137,6 @@ def run_recipe(
     return result
 
 
-def _experiment(recipe: Recipe) -> str:
-    return Path(recipe.target).name if Path(recipe.target).is_dir() else recipe.target
-
-
 def _measure(detector: Detector, plan: Plan, device: str) -> Column:
     examined = examine(detector.to(device), plan.test)
     scores = evaluate(
@@ -162,11 +160,6 @@ def _measure_base(plan: Plan, device: str) -> dict[str, Column]:
 def _train_scratch(plan: Plan, folder: Path, device: str) -> Trained:
     """The same recipe, steps and labels, starting from nothing."""
     recipe = plan.recipe.replaced(base="none", freeze=0)
-    if plan.base is not None:
-        card = plan.base.card
-        recipe = recipe.replaced(
-            network=card.network.model_dump(), codec=card.codec.model_dump(), mpp=card.mpp
-        )
     return train(
         start_detector(recipe, None, plan.targets, plan.train),
         plan.train,

@@ -13,25 +13,33 @@ import pandas as pd
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.recipe import Recipe
-from transfer_kit.report import write_figures, write_overlays
+from transfer_kit.report import column_titles, write_figures, write_overlays
 
 if TYPE_CHECKING:
+    from transfer_kit.plan import Plan
     from transfer_kit.run import RunResult
 
 OPTIONS = "options.json"
+DETECTOR = "detector.safetensors"
 
 
-def new_folder(runs: Path, recipe: Recipe) -> Path:
-    """A folder for a new run, named after what it does and when it began."""
-    target = re.sub(r"[^\w.-]+", "-", Path(recipe.target).name)
-    base = re.sub(r"[^\w.-]+", "-", Path(recipe.base).stem)
-    stem = f"{base}-to-{target}-freeze{recipe.freeze}-seed{recipe.seed}"
-    folder = runs / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    suffix = 1
+def new_folder(runs: Path, plan: Plan) -> Path:
+    """A place for a new run, named after what it does and when it began; nothing is made yet."""
+    recipe = plan.recipe
+    words = f"{_short(recipe.base)}-to-{plan.target_name}-freeze{recipe.freeze}-seed{recipe.seed}"
+    plain = re.sub(r"[^\w.-]+", "-", words)
+    name = f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder, number = runs / name, 1
     while folder.exists():
-        suffix += 1
-        folder = folder.with_name(f"{folder.name.rsplit('_', 1)[0]}_{suffix}")
+        number += 1
+        folder = runs / f"{name}_{number}"
     return folder
+
+
+def _short(base: str) -> str:
+    """A base's name without its path; all weights files of runs are called alike."""
+    path = Path(base)
+    return path.parent.name if path.name == DETECTOR and path.parent.name else path.stem
 
 
 def begin(folder: Path, recipe: Recipe, *, compare_scratch: bool) -> dict[str, Any]:
@@ -65,22 +73,23 @@ def read_options(folder: Path) -> dict[str, Any]:
 def write_results(result: RunResult) -> None:
     """Everything that a finished run leaves."""
     folder, recipe = result.folder, result.plan.recipe
-    result.trained.detector.save(folder / "detector.safetensors")
-    curves = {"fine-tuned" if result.plan.base else "trained": result.trained.curve}
+    result.trained.detector.save(folder / DETECTOR)
+    titles = column_titles(has_base=result.plan.base is not None)
+    curves = {titles["finetuned"]: result.trained.curve}
     if result.scratch is not None:
-        curves["from scratch"] = result.scratch.curve
-    rows = [{"training": name, **point} for name, curve in curves.items() for point in curve]
+        curves[titles["scratch"]] = result.scratch.curve
+    rows = [{"training": title, **point} for title, curve in curves.items() for point in curve]
     with replacing(folder / "curves.csv") as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
     if recipe.evaluation.figures:
         examined = {
-            name: (column.examined, column.scores.threshold)
+            titles[name]: (column.examined, column.scores.threshold)
             for name, column in result.columns.items()
         }
         radius_um = recipe.evaluation.radius_um
         points = {
-            name: [(int(p["step"]), p["val/f1"]) for p in curve if "val/f1" in p]
-            for name, curve in curves.items()
+            title: [(int(p["step"]), p["val/f1"]) for p in curve if "val/f1" in p]
+            for title, curve in curves.items()
         }
         write_figures(folder / "figures", examined, points, radius_um=radius_um)
         shown = result.plan.test[: recipe.evaluation.overlays]

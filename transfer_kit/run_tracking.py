@@ -82,8 +82,9 @@ def log_outputs(result: RunResult, tracked: TrackedRun) -> None:
         values = {f"{PREFIXES[name]}/{key}": scores.get(key) for key in METRICS}
         tracked.log_metrics({k: v for k, v in values.items() if v is not None})
     for part in result.forgetting:
+        where = f"held_out/{part.dataset}"
         tracked.log_metrics(
-            {"held_out/f1_before": part.before.f1, "held_out/f1_after": part.after.f1}
+            {f"{where}/f1_before": part.before.f1, f"{where}/f1_after": part.after.f1}
         )
     for name in ("recipe.yaml", "metrics.json", "curves.csv"):
         tracked.log_artifact(result.folder / name)

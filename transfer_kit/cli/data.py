@@ -179,7 +179,9 @@ def add(
     if (folder / CARD_NAME).exists() and not fields and not replace:
         path = register(folder)
     else:
-        proposal = propose_card(folder, annotations=annotations, format=format)
+        proposal = propose_card(
+            folder, annotations=annotations, format=format, case_pattern=case_pattern
+        )
         fields = {**proposal.fields, **fields}
         missing = [question for question in proposal.questions if question.field not in fields]
         notes = proposal.notes

@@ -30,26 +30,34 @@ def evaluate(
     from transfer_kit.detector import Detector
     from transfer_kit.evaluation import evaluate as score
     from transfer_kit.evaluation import examine
+    from transfer_kit.plan import cases_learned
     from transfer_kit.report import write_figures, write_overlays
     from transfer_kit.stores.datasets import find_dataset
     from transfer_kit.stores.models import find_weights
 
     dataset = find_dataset(target)
-    samples = list(dataset if split == "all" else dataset.split(split))
+    part = dataset if split == "all" else dataset.split(split)
+    samples = list(part)
     detector = Detector.load(find_weights(model)).to(device)
     radius = radius_um or detector.card.radius_um
     chosen = detector.card.threshold if threshold is None else threshold
+    learned = cases_learned(detector.card, part)
     examined = examine(detector, samples)
     scores = score(examined, radius_um=radius, threshold=chosen)
     if output is not None:
-        columns = {"base": (examined, chosen)}
+        columns = {detector.card.name: (examined, chosen)}
         write_figures(output, columns, {}, radius_um=radius)
         write_overlays(output / "overlays", samples, columns, radius_um=radius)
     if as_json:
         document = {"model": detector.card.name, "target": dataset.card.name, "split": split}
-        print(json.dumps({**document, **scores.as_dict()}))
+        print(json.dumps({**document, "cases_learned_from": learned, **scores.as_dict()}))
         return
     console = Console()
     console.print(scores_table(scores, f"{detector.card.name} on {dataset.card.name} ({split})"))
+    if learned:
+        console.print(
+            f"[yellow]Note:[/] the detector learned from {len(learned)} of these "
+            f"{scores.n_cases} cases; on them it looks better than it is."
+        )
     if output is not None:
         console.print(f"Figures and overlays: {output}", soft_wrap=True)

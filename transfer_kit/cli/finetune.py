@@ -80,7 +80,7 @@ def finetune(
     try:
         result = run_recipe(plan, folder, device=device, compare_scratch=compare_scratch)
     except KeyboardInterrupt:
-        raise Stopped(_how_to_go_on(folder)) from None
+        raise Stopped(_how_to_go_on(folder, device)) from None
     tell_result(result, console)
     if as_json:
         print(json.dumps(result.as_dict()))
@@ -133,10 +133,11 @@ def _compares_scratch(folder: Path, wanted: bool) -> bool:
     return began_with
 
 
-def _how_to_go_on(folder: Path) -> str:
+def _how_to_go_on(folder: Path, device: str) -> str:
     if not (folder / "recipe.yaml").is_file():
         return "Nothing was written yet."
-    return f"Go on with: transfer-kit finetune --resume {shlex.quote(str(folder))}"
+    words = ["--resume", str(folder), *(["--device", device] if device != "auto" else [])]
+    return f"Go on with: transfer-kit finetune {shlex.join(words)}"
 
 
 def _planned(plan: Plan) -> dict[str, object]:

@@ -8,7 +8,7 @@ from rich.table import Table
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.evaluation import DetectionScores, Difference
 from transfer_kit.plan import Plan
-from transfer_kit.report import comparison_table, score_rows
+from transfer_kit.report import column_titles, comparison_table, score_rows
 from transfer_kit.run import RunResult
 
 FORGOTTEN = -0.02
@@ -55,7 +55,8 @@ def _described(target: Dataset) -> str:
 def tell_result(result: RunResult, console: Console) -> None:
     """The table, what was gained and forgotten, and where everything lies."""
     radius_um = result.plan.recipe.evaluation.radius_um
-    scores = {name: column.scores for name, column in result.columns.items()}
+    titles = column_titles(has_base=result.plan.base is not None)
+    scores = {titles[name]: column.scores for name, column in result.columns.items()}
     console.print(comparison_table(scores, radius_um))
     for sentence in verdicts(result):
         console.print(sentence)

@@ -34,7 +34,7 @@ class Augmentation:
         elastic_alpha_um: Largest root mean square displacement; each patch draws below it.
         elastic_sigma_um: Distance over which the displacement changes (Gaussian sigma).
         blur_sigma_um: Largest Gaussian blur; each patch draws below it.
-        jpeg_quality: Lowest and highest JPEG quality, 1 to 100; None leaves JPEG out.
+        jpeg_quality: Lowest and highest JPEG quality, 1 to 100; None (null in YAML) leaves it out.
         hed_jitter: Standard deviation of the factor on the haematoxylin, eosin and DAB
             concentrations (paper 003's affine change of the deconvolved channels).
         hed_offset: Standard deviation of what is added to these concentrations (optical density).

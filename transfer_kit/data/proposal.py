@@ -38,7 +38,11 @@ class Proposal:
 
 
 def propose_card(
-    folder: str | Path, *, annotations: str | None = None, format: str | None = None
+    folder: str | Path,
+    *,
+    annotations: str | None = None,
+    format: str | None = None,
+    case_pattern: str | None = None,
 ) -> Proposal:
     """The card fields that a folder tells by itself, and the questions that remain.
 
@@ -46,6 +50,7 @@ def propose_card(
         folder: Images, with annotations beside them or in `annotations/`.
         annotations: Pattern of the annotation files, where they lie elsewhere.
         format: Their format, where it cannot be seen.
+        case_pattern: Which part of an image's name is its case, where that is known.
 
     Raises:
         UserError: the folder has no image, or no annotation for any of them.
@@ -67,7 +72,8 @@ def propose_card(
     name = re.sub(r"[^\w.+-]+", "-", folder.resolve().name).strip("-.+") or "dataset"
     fields: dict[str, Any] = {"name": name}
     notes = [f"{len(images)} images, {len(annotated)} with annotations."]
-    fields |= _scale(folder, images, notes) | _cases(folder, images, notes)
+    fields |= _scale(folder, images, notes)
+    fields |= {"case_pattern": case_pattern} if case_pattern else _cases(folder, images, notes)
     found = {image: sources[image] for image in annotated[:_CLASSES_READ]}
     classes: set[str] = set()
     for image, source in found.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transfer_kit.data.images import IMAGE_SUFFIXES, read_image, read_mpp
+from transfer_kit.data.images import IMAGE_SUFFIXES, image_size, read_image, read_mpp
 from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
@@ -44,43 +44,49 @@ def predict_images(
         skip_bad: Report an image that cannot be read and go on, rather than stop.
 
     Raises:
-        UserError: an image cannot be read, or neither it nor `mpp` tells its scale.
+        UserError: an image cannot be read, or neither it nor `mpp` tells its scale (most of this is
+            told before anything is written); or no space is left.
     """
+    if not skip_bad:
+        for image in images:
+            _look_at(image, mpp)
     for image in images:
         try:
-            yield _predict_one(
-                detector, image, output, mpp=mpp, threshold=threshold, overlays=overlays
-            )
+            pixels, scale = read_image(image), _scale(image, mpp)
         except UserError as error:
             if not skip_bad:
                 raise
             yield Predicted(image, None, None, reason=str(error))
+            continue
+        nuclei = detector.predict(pixels, scale, threshold=threshold)
+        files = _write(image.stem, nuclei, output, mpp=scale)
+        if overlays:
+            files.append(output / f"{image.stem}-overlay.png")
+            drawn = draw_detections(pixels, nuclei, radius_um=detector.card.radius_um, mpp=scale)
+            write_png(files[-1], np.asarray(drawn, np.uint8))
+        yield Predicted(image, nuclei, scale, tuple(files))
 
 
-def _predict_one(
-    detector: Detector,
-    image: Path,
-    output: Path,
-    *,
-    mpp: float | None,
-    threshold: float | None,
-    overlays: bool,
-) -> Predicted:
-    pixels = read_image(image)
+def _look_at(image: Path, mpp: float | None) -> None:
+    """Read the header alone, so that most faults are told before the first detection."""
+    image_size(image)
+    _scale(image, mpp)
+
+
+def _scale(image: Path, mpp: float | None) -> float:
     scale = mpp or read_mpp(image)
     if scale is None:
         raise UserError(
             f"{image} does not say its scale; add --mpp with its µm per pixel (40x is about 0.25)."
         )
-    nuclei = detector.predict(pixels, scale, threshold=threshold)
-    files = [output / f"{image.stem}.geojson", output / f"{image.stem}.csv"]
+    return scale
+
+
+def _write(stem: str, nuclei: Nuclei, output: Path, *, mpp: float) -> list[Path]:
+    files = [output / f"{stem}.geojson", output / f"{stem}.csv"]
     write_nuclei_geojson(files[0], nuclei)
-    write_nuclei_csv(files[1], nuclei, mpp=scale)
-    if overlays:
-        files.append(output / f"{image.stem}-overlay.png")
-        drawn = draw_detections(pixels, nuclei, radius_um=detector.card.radius_um, mpp=scale)
-        write_png(files[2], np.asarray(drawn, np.uint8))
-    return Predicted(image, nuclei, scale, tuple(files))
+    write_nuclei_csv(files[1], nuclei, mpp=mpp)
+    return files
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:

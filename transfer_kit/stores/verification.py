@@ -66,9 +66,8 @@ def _repeat(detector: Detector, measured: Measurement) -> Finding:
         samples = measured_samples(measured)
     except UserError as error:
         return Finding(measured.dataset, said, "–", f"not repeated: {error}", failed=False)
-    scores = evaluate(
-        examine(detector, samples), radius_um=card.radius_um, threshold=card.threshold
-    )
+    radius_um = float(measured.scores.get("radius_um", card.radius_um))
+    scores = evaluate(examine(detector, samples), radius_um=radius_um, threshold=card.threshold)
     agrees, against = _agrees(measured, scores.f1)
     verdict = "agrees" if agrees else f"outside {against}"
     return Finding(measured.dataset, said, f"{scores.f1:.3f}", verdict, failed=not agrees)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,11 @@ class KeepCheckpoint(lightning.Callback):
             "schedules": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
             "judge": self.judge.state_dict(),
         }
+        # Not straight to the file: on a full disk torch then raises a RuntimeError about positions.
+        written = io.BytesIO()
+        torch.save(state, written)
         with replacing(self.path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(written.getbuffer())
 
 
 def restore(path: Path, module: DetectorModule, judge: Judge) -> bool:

@@ -72,7 +72,11 @@ def train(
     module = DetectorModule(detector, recipe.train, seed=recipe.seed)
     judge = Judge(validation, recipe.train, radius_um=recipe.evaluation.radius_um, record=record)
     started = time.perf_counter()
-    if not restore(folder / CHECKPOINT, module, judge):
+    has_ended = restore(folder / CHECKPOINT, module, judge)
+    for point in judge.curve:
+        # What a killed run recorded may not have arrived; the same point twice does no harm.
+        record({name: value for name, value in point.items() if name != "step"}, int(point["step"]))
+    if not has_ended:
         callbacks = [judge, ShowProgress(title, judge), KeepCheckpoint(folder / CHECKPOINT, judge)]
         trainer = _trainer(recipe.train, module.start_step, device, callbacks)
         try:

@@ -50,7 +50,7 @@ class Format(Protocol):
 
     @property
     def description(self) -> str:
-        """One line for `transfer-kit data formats` and the docs."""
+        """One line for the docs."""
 
     def recognises(self, path: Path) -> bool:
         """Whether the file is of this format, by a cheap look into it; never raises."""

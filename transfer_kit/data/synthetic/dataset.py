@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import yaml
+from PIL import Image
 
 from transfer_kit.data.synthetic.drawing import ALGORITHM1, CLASS_NAME, draw
 from transfer_kit.data.synthetic.organ import MPP
@@ -56,7 +56,7 @@ def make_dataset(
         for case in range(cases):
             image, annotation = draw(organ, case=case, size=size, seed=seed)
             name = f"{organ}-{case:02d}.png"
-            _write_png(temporary / "images" / name, image[..., ::-1])
+            _write_png(temporary / "images" / name, image)
             if annotation.instances is None:
                 raise ValueError("a drawn annotation has instances")
             labels = annotation.instances.astype(np.uint16)
@@ -108,4 +108,6 @@ def splits(organ: str, cases: int) -> dict[str, list[str]]:
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
-    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    """With the scale in the file, as `read_mpp` finds it."""
+    dots_per_inch = 25_400 / MPP
+    Image.fromarray(image).save(path, "PNG", dpi=(dots_per_inch, dots_per_inch))
