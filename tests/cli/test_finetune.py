@@ -59,9 +59,11 @@ COLUMNS = ("base", "base_recalibrated", "finetuned", "scratch")
 
 def started(*words):
     """The command in a process of its own, for what a signal does to it."""
+    aside = Path("temporary").absolute()
+    aside.mkdir()
     return subprocess.Popen(
         [sys.executable, "-m", "transfer_kit", *map(str, words)],
-        env=subprocess_environment(),
+        env=subprocess_environment() | {"TMPDIR": str(aside)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -226,6 +228,7 @@ def test_ctrl_c_in_a_training_keeps_the_checkpoint_and_says_how_to_go_on(lab):
     assert last == f"Stopped. Go on with: transfer-kit finetune --resume {run} --device cpu"
     assert torch.load(checkpoint, weights_only=True)["step"] >= 4
     assert not (run / "detector.safetensors").exists()
+    assert not list((lab / "temporary").glob("transfer-kit-*"))
     assert not [name for name in listing(lab / run) if Path(name).name.startswith(".")]
     client = MlflowClient(tracking_uri=store_uri())
     logged = client.get_run(json.loads((run / "options.json").read_text())["mlflow_run_id"])

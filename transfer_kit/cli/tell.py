@@ -80,6 +80,7 @@ def scores_table(scores: DetectionScores, title: str) -> Table:
 def verdicts(result: RunResult) -> list[str]:
     """In plain words: did fine-tuning pay, and what was forgotten."""
     said = [] if result.gain is None else [_gained(result.gain)]
+    said += _beaten_by(result)
     for part in result.forgetting:
         change = part.after.f1 - part.before.f1
         whose = "embedded stand-in for the base's cases" if part.stands_in else "base's held-out"
@@ -90,13 +91,28 @@ def verdicts(result: RunResult) -> list[str]:
     return said
 
 
+def _beaten_by(result: RunResult) -> list[str]:
+    """What, other than the recalibrated base, is ahead of the fine-tuned detector."""
+    f1 = {name: column.scores.f1 for name, column in result.columns.items()}
+    words = {
+        "base": "The base as it is, with its own threshold, is ahead of the fine-tuned detector",
+        "scratch": "Training from scratch with equal steps did better than fine-tuning",
+    }
+    return [
+        f"{sentence}: F1 {f1[name]:.3f} against {f1['finetuned']:.3f}."
+        for name, sentence in words.items()
+        if result.plan.base is not None and f1.get(name, 0.0) > f1["finetuned"]
+    ]
+
+
 def _gained(gain: Difference) -> str:
     interval = f"{gain.difference:+.3f} F1"
     if gain.low is not None and gain.high is not None:
         interval += f" (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
     if gain.difference <= 0:
+        word = "worse" if gain.difference < 0 else "no better"
         return (
-            f"Fine-tuning made it no better than recalibrating the base alone: {interval}. "
+            f"Fine-tuning made it {word} than recalibrating the base alone: {interval}. "
             "Keep the recalibrated base, or label more images."
         )
     if gain.low is None or gain.low <= 0:
