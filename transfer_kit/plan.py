@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +12,7 @@ from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.labels import labelled_samples, refuse_empty_splits, refuse_unreadable
 from transfer_kit.recipe import Recipe
-from transfer_kit.start import settled, start_detector
+from transfer_kit.start import is_path, settled, start_detector
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
 from transfer_kit.transfer.freezing import (
@@ -54,7 +53,7 @@ class Plan:
         """The target as experiments and folders are called: a folder by its name, not its path."""
         names = self.recipe.target.split(" + ")
         return " + ".join(
-            target.name if _is_path(name.strip()) else name.strip()
+            target.name if is_path(name.strip()) else name.strip()
             for name, target in zip(names, self.targets, strict=True)
         )
 
@@ -112,10 +111,6 @@ def make_plan(recipe: Recipe) -> Plan:
         trainable=trainable_parameters(start.network),
         notes=tuple(notes),
     )
-
-
-def _is_path(target: str) -> bool:
-    return os.sep in target or target.endswith((".yaml", ".yml")) or target in (".", "..")
 
 
 def case_key(dataset: str, case: str) -> str:

@@ -62,7 +62,7 @@ def score_rows(scores: DetectionScores) -> dict[str, str]:
         "precision": f"{scores.precision:.3f}",
         "recall": f"{scores.recall:.3f}",
         "median distance": "–" if distance is None else f"{distance:.2f} µm",
-        "threshold": f"{scores.threshold:.2f}",
+        "threshold": f"{scores.threshold:.3f}",
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from transfer_kit.card import DetectorCard
@@ -41,8 +43,20 @@ def settled(recipe: Recipe, start: DetectorCard) -> Recipe:
         "network": start.network.model_dump(),
         "codec": start.codec.model_dump(),
         "mpp": start.mpp,
+        "target": " + ".join(_lasting(name.strip()) for name in recipe.target.split(" + ")),
     }
     return recipe.replaced(**fields)
+
+
+def _lasting(target: str) -> str:
+    """A folder by its whole path, so that the card can be verified from another one."""
+    path = Path(target).expanduser()
+    return str(path.resolve()) if path.exists() and is_path(target) else target
+
+
+def is_path(target: str) -> bool:
+    """Whether a target is written as a path, not as the name of an organ or dataset."""
+    return os.sep in target or target.endswith((".yaml", ".yml")) or target in (".", "..")
 
 
 def with_codec(detector: Detector, settings: CodecSettings) -> Detector:

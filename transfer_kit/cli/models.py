@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="The same for programs.")]
 def list_(as_json: Json = False) -> None:
     """All detectors, with what they learned from and what was measured."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from transfer_kit.detector import read_card
     from transfer_kit.stores.models import list_models
@@ -45,7 +45,9 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("model", "organ", "µm/px", "network", "codec", "F1 (95 %)", "licence")
+    table = Table(
+        Column("model", no_wrap=True), "organ", "µm/px", "network", "codec", "F1 (95 %)", "licence"
+    )
     for row, f1 in zip(rows, told, strict=True):
         table.add_row(
             str(row["name"]),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from transfer_kit.data.formats import list_images
 from transfer_kit.data.images import IMAGE_SUFFIXES, image_size, read_image, read_mpp
 from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.detector import Detector
@@ -99,7 +100,8 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            # Masks and label images that lie beside their images are left out.
+            inside = sorted(image for image in list_images(path) if image.parent == path)
             if not inside:
                 raise UserError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
             found += inside
