@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from transfer_kit.card import DetectorCard
@@ -131,7 +131,9 @@ class Detector:
         path = Path(path)
         tensors = {name: _stored(value, half) for name, value in self.network.state_dict().items()}
         with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={"card": self.card.model_dump_json()})
+            # Through memory: safetensors' own file may be read by its writer alone.
+            card = {"card": self.card.model_dump_json()}
+            temporary.write_bytes(save(tensors, metadata=card))
         return path
 
     @classmethod
