@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -160,6 +160,8 @@ def test_stepped_maps_give_points_apart_sorted_and_on_every_hill(
 @given(x=st.floats(5, 15), y=st.floats(5, 15))
 @settings(deadline=None, max_examples=40)
 def test_refinement_is_exact_on_a_paraboloid(x: float, y: float) -> None:
+    # Between two pixels the top is a plateau of both, which stays where it is.
+    assume(not {x % 1, y % 1} & {0.5})
     rows, columns = np.indices((21, 21))
     image = (400 - (columns - x) ** 2 - 2 * (rows - y) ** 2).astype(np.float32)
     peak = refine(local_maxima(image, radius_px=2), image).points[0]

@@ -132,22 +132,22 @@ def test_the_index_leads_to_every_page():
     assert {page for page in docs.glob("*.md") if page.name != "index.md"} <= named
 
 
-def recipe_table():
-    place = REPOSITORY / "docs" / "make_recipe_table.py"
-    spec = importlib.util.spec_from_file_location("make_recipe_table", place)
+def loaded(script):
+    place = REPOSITORY / "docs" / f"{script}.py"
+    spec = importlib.util.spec_from_file_location(script, place)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_the_table_of_recipe_fields_is_current():
-    script = recipe_table()
+    script = loaded("make_recipe_table")
     page = script.PAGE.read_text(encoding="utf-8")
     assert page == script.with_table(page), "run: python docs/make_recipe_table.py"
 
 
 def test_every_recipe_field_has_a_meaning_and_none_is_explained_that_is_gone():
-    script = recipe_table()
+    script = loaded("make_recipe_table")
     rows = script.rows()
     assert [field for field, _, _, meaning in rows if not meaning] == []
     assert set(script.MEANINGS) <= {field for field, *_ in rows}
@@ -175,3 +175,10 @@ def test_every_example_is_named_in_the_index():
     examples = {path.name for path in (REPOSITORY / "examples").iterdir() if path.is_file()}
     index = (REPOSITORY / "docs" / "index.md").read_text(encoding="utf-8")
     assert [name for name in sorted(examples) if name not in index] == []
+
+
+def test_the_readme_shows_what_the_cards_of_the_shipped_detectors_hold():
+    script = loaded("make_zoo_table")
+    assert script.zoo_table() in script.README.read_text(encoding="utf-8"), (
+        "run: python docs/make_zoo_table.py"
+    )

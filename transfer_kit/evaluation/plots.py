@@ -98,7 +98,7 @@ def learning_curves(
     axes.margins(x=0.02)
     axes.grid(axis="y", color="0.92")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
+        axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
     _save(figure, path)
 
 
