@@ -9,6 +9,9 @@ import pytest
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Before torch is imported: sums depend on the number of threads in their last bit, so tests that
+# compare two processes need one number; and pytest's own workers fill the cores already.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parents[1]
 
