@@ -94,6 +94,9 @@ def make_plan(recipe: Recipe) -> Plan:
     elif recipe.freeze:
         notes.append(f"freeze: {recipe.freeze} is left out, since without a base all must learn")
         recipe = recipe.replaced(freeze=0)
+    if base is None and recipe.train.batch_norm == "frozen":
+        notes.append("train.batch_norm: frozen is left out, since without a base nothing is stored")
+        recipe = recipe.replaced(**{"train.batch_norm": "train"})
     start = start_detector(recipe, base, targets, train)
     freeze_first_blocks(start.network, recipe.freeze)
     held_out = () if base is None else find_held_out(base.card, notes)

@@ -107,6 +107,11 @@ class TrainSettings(Settings):
         None, description="Stop after this many steps without a better validation F1"
     )
     gradient_clip: Positive | None = 1.0
+    batch_norm: Literal["train", "frozen"] = Field(
+        "train",
+        description="Whether batch norms of blocks that learn follow the crops, or keep the base's "
+        "statistics (frozen needs a base)",
+    )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
         "auto", description="auto: bf16-mixed on GPUs that have it, 16-mixed on others, 32 on CPU"
     )

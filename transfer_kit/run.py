@@ -159,7 +159,7 @@ def _measure_base(plan: Plan, device: str) -> dict[str, Column]:
 
 def _train_scratch(plan: Plan, folder: Path, device: str) -> Trained:
     """The same recipe, steps and labels, starting from nothing."""
-    recipe = plan.recipe.replaced(base="none", freeze=0)
+    recipe = plan.recipe.replaced(base="none", freeze=0, **{"train.batch_norm": "train"})
     return train(
         start_detector(recipe, None, plan.targets, plan.train),
         plan.train,

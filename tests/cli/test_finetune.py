@@ -212,7 +212,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(finished, lab):
     assert logged.info.run_id == document["mlflow_run_id"]
     assert logged.info.status == "FINISHED"
     points = {(p.step, p.value) for p in client.get_metric_history(logged.info.run_id, "val/f1")}
-    assert sorted(step for step, _ in points) == [4, 8, 12, 16]
+    assert sorted(step for step, _ in points) == [0, 4, 8, 12, 16]
 
 
 def test_ctrl_c_in_a_training_keeps_the_checkpoint_and_says_how_to_go_on(lab):

@@ -205,3 +205,31 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     network = {"name": "micronet", "options": {"width": 8}}
     with pytest.raises(UserError, match=r"cannot be gone on from .* remove it to begin anew"):
         trained(tmp_path, detector=toy_detector(network=network))
+
+
+def test_frozen_batch_norms_keep_the_bases_statistics_while_the_rest_learns(tmp_path):
+    detector = toy_detector(seed=3)
+    before = weights(detector)
+    after = weights(
+        trained(tmp_path, detector=detector, base="toy", **{"train.batch_norm": "frozen"}).detector
+    )
+    statistics = [name for name in before if "running" in name]
+    assert statistics
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+    assert not torch.equal(before["input.norm.weight"], after["input.norm.weight"])
+
+
+def test_a_fine_tuning_that_never_beats_its_base_gives_it_back(tmp_path):
+    base = trained(tmp_path / "base", **{"train.steps": 40, "train.validate_every": 10}).detector
+    before = weights(base)
+    ruined = {"name": "sgd", "learning_rate": 1.0}
+    fields = {"train.optimizer": ruined, "train.schedule.name": "constant"}
+    done = trained(tmp_path / "tuned", detector=base, base="toy", **fields)
+    assert done.curve[0]["step"] == 0
+    assert done.curve[0]["val/f1"] > max(point["val/f1"] for point in done.curve[1:])
+    assert done.best_step == 0
+    assert same(before, weights(done.detector))
+
+
+def test_a_training_from_scratch_does_not_judge_its_start(tmp_path):
+    assert trained(tmp_path).curve[0]["step"] > 0

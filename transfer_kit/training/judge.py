@@ -22,9 +22,9 @@ Curve = dict[str, float]
 class Judge(lightning.Callback):
     """Judges a detector after each round by its best F1 on the validation images.
 
-    Keeps the weights of the best round; ends the training by early stopping or when the plateau
-    schedule has run out. Its state travels in the checkpoint, so that a resumed training judges
-    as if it had not been interrupted.
+    Keeps the weights of the best round, of which the base is one when it is fine-tuned; ends the
+    training by early stopping or when the plateau schedule has run out. Its state travels in the
+    checkpoint, so that a resumed training judges as if it had not been interrupted.
     """
 
     def __init__(
@@ -34,11 +34,13 @@ class Judge(lightning.Callback):
         *,
         radius_um: float,
         record: Callable[[Curve, int], None],
+        judge_start: bool = False,
     ) -> None:
         self.validation = validation
         self.settings = settings
         self.radius_um = radius_um
         self.record = record
+        self.judge_start = judge_start
         self.best_f1 = -math.inf
         self.best_step = 0
         self.best_weights: dict[str, Tensor] = {}
@@ -46,6 +48,14 @@ class Judge(lightning.Callback):
         self.curve: list[Curve] = []
         self._loss_sum = 0.0
         self._loss_count = 0
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Judge the base itself: a fine-tuning that never beats it gives it back."""
+        if self.judge_start and self.validation and not self.curve:
+            point = self._examine(module, 0)
+            self._keep_if_best(module, point["val/f1"], 0)
+            self.curve.append({"step": 0, **point})
+            self.record(point, 0)
 
     def on_train_batch_end(
         self,

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from transfer_kit.detector import Detector
 from transfer_kit.recipe import OptimizerSettings, TrainSettings
 from transfer_kit.training.batches import Batch
+from transfer_kit.transfer.batchnorm import hold_statistics
 from transfer_kit.transfer.freezing import hold_frozen_statistics
 
 
@@ -51,8 +52,10 @@ class DetectorModule(lightning.LightningModule):
         self._states = optimizer, schedules
 
     def train(self, mode: bool = True) -> DetectorModule:
-        """Switch modes; frozen blocks stay in evaluation mode."""
+        """Switch modes; frozen blocks stay in evaluation mode, as do frozen batch norms."""
         super().train(mode)
+        if self.settings.batch_norm == "frozen":
+            hold_statistics(self.network)
         hold_frozen_statistics(self.network)
         return self
 

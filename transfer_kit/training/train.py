@@ -70,7 +70,13 @@ def train(
     """
     freeze_first_blocks(detector.network, recipe.freeze if recipe.base != "none" else 0)
     module = DetectorModule(detector, recipe.train, seed=recipe.seed)
-    judge = Judge(validation, recipe.train, radius_um=recipe.evaluation.radius_um, record=record)
+    judge = Judge(
+        validation,
+        recipe.train,
+        radius_um=recipe.evaluation.radius_um,
+        record=record,
+        judge_start=recipe.base != "none",
+    )
     started = time.perf_counter()
     has_ended = restore(folder / CHECKPOINT, module, judge)
     for point in judge.curve:
