@@ -126,6 +126,11 @@ class EvaluationSettings(Settings):
     radius_um: Positive = Field(
         2.0, description="A detection within this distance of a nucleus may match it"
     )
+    threshold_from: Literal["validation", "labelled"] = Field(
+        "validation",
+        description="Images that the threshold is chosen on: the validation ones, or, with a "
+        "handful of labels, all of them, training images included",
+    )
     figures: bool = True
     overlays: Annotated[int, Field(ge=0)] = Field(4, description="Test images drawn as overlays")
 

@@ -14,6 +14,7 @@ from toy import toy_detector, toy_recipe, toy_samples
 from transfer_kit.codecs import ProximityCodec
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
+from transfer_kit.evaluation import best_threshold, examine
 from transfer_kit.training.train import train
 
 
@@ -65,6 +66,7 @@ import sys, time
 from pathlib import Path
 from toy import toy_detector, toy_recipe, toy_samples
 from transfer_kit.training import judge
+from transfer_kit.evaluation import best_threshold, examine
 from transfer_kit.training.train import train
 
 folder = Path(sys.argv[1])
@@ -233,3 +235,16 @@ def test_a_fine_tuning_that_never_beats_its_base_gives_it_back(tmp_path):
 
 def test_a_training_from_scratch_does_not_judge_its_start(tmp_path):
     assert trained(tmp_path).curve[0]["step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("images", "said"), [("validation", "1 validation"), ("labelled", "4 lab")]
+)
+def test_the_threshold_is_chosen_on_the_images_that_the_recipe_says(tmp_path, images, said):
+    fields = {"train.steps": 40, "train.validate_every": 20, "evaluation.threshold_from": images}
+    detector = trained(tmp_path, **fields).detector
+    samples = toy_samples(4)
+    chosen_on = samples[3:] if images == "validation" else samples
+    expected = best_threshold(examine(detector, chosen_on), radius_um=2.0).value
+    assert detector.card.threshold_chosen_on.startswith(said)
+    assert detector.card.threshold == expected

@@ -177,8 +177,11 @@ def _keep_last_good(judge: Judge, module: DetectorModule, folder: Path) -> str:
 def _calibrate(
     detector: Detector, validation: Sequence[Sample], samples: Sequence[Sample], recipe: Recipe
 ) -> None:
-    chosen_on, said = (validation, "validation") if validation else (samples, "training")
-    threshold = best_threshold(examine(detector, chosen_on), radius_um=recipe.evaluation.radius_um)
+    images = list(validation) if validation else list(samples)
+    said = "validation" if validation else "training"
+    if validation and recipe.evaluation.threshold_from == "labelled":
+        images, said = [*samples, *validation], "labelled (training and validation)"
+    threshold = best_threshold(examine(detector, images), radius_um=recipe.evaluation.radius_um)
     detector.card.threshold = threshold.value
-    detector.card.threshold_chosen_on = f"{len(chosen_on)} {said} images of {recipe.target}"
+    detector.card.threshold_chosen_on = f"{len(images)} {said} images of {recipe.target}"
     detector.card.radius_um = recipe.evaluation.radius_um
