@@ -117,7 +117,7 @@ def test_each_column_is_what_measuring_again_gives(finished):
         assert document[name]["test"] == json.loads(json.dumps(scores.as_dict())), name
 
 
-def test_the_threshold_comes_from_validation_images(finished):
+def test_the_everyday_threshold_comes_from_all_labelled_images_and_none_of_the_test(finished):
     card = Detector.load(finished.run / "detector.safetensors").card
     assert card.threshold_chosen_on == f"4 validation images of {TARGET}"
     detector = Detector.load(finished.run / "detector.safetensors")
