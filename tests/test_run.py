@@ -118,12 +118,12 @@ def test_each_column_is_what_measuring_again_gives(finished):
 
 
 def test_the_everyday_threshold_comes_from_all_labelled_images_and_none_of_the_test(finished):
-    card = Detector.load(finished.run / "detector.safetensors").card
-    assert card.threshold_chosen_on == f"4 validation images of {TARGET}"
     detector = Detector.load(finished.run / "detector.safetensors")
-    chosen = best_threshold(
-        examine(detector, find_dataset(TARGET).split("validation")), radius_um=card.radius_um
-    )
+    card = detector.card
+    assert card.threshold_chosen_on == f"12 labelled (training and validation) images of {TARGET}"
+    dataset = find_dataset(TARGET)
+    labelled = [*dataset.split("train"), *dataset.split("validation")]
+    chosen = best_threshold(examine(detector, labelled), radius_um=card.radius_um)
     assert card.threshold == pytest.approx(chosen.value, rel=1e-4)
 
 
