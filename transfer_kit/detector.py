@@ -19,6 +19,7 @@ from torch import Tensor
 
 from transfer_kit.card import DetectorCard
 from transfer_kit.codecs import Codec, build_codec
+from transfer_kit.data.image_cache import SAME_SCALE
 from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.data.patches import normalise
 from transfer_kit.errors import UserError
@@ -27,9 +28,6 @@ from transfer_kit.networks import Network, build_network
 from transfer_kit.networks.tiled import tiled_maps
 
 Image = NDArray[np.uint8]
-
-SAME_SCALE = 0.01
-"""Images whose mpp is within this fraction of the detector's are not resampled."""
 
 
 class Detector:

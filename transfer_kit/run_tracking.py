@@ -9,6 +9,7 @@ from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.sample import Sample
 from transfer_kit.plan import Plan
 from transfer_kit.tracking import TrackedRun
+from transfer_kit.training.record import describe_data
 
 if TYPE_CHECKING:
     from transfer_kit.run import RunResult
@@ -62,16 +63,14 @@ def log_inputs(plan: Plan, tracked: TrackedRun) -> None:
 def _log_dataset(
     tracked: TrackedRun, target: Dataset, samples: Sequence[Sample], context: str
 ) -> None:
-    wanted = set(samples)
-    used = [sample for sample in target if sample in wanted]
-    if used:
+    for part in describe_data([target], samples, context):
         tracked.log_dataset(
-            target.name,
-            target.content_hash(),
+            part.dataset,
+            part.digest,
             context,
             source=str(target.root),
-            n_images=len(used),
-            n_nuclei=sum(len(sample.annotation()) for sample in used),
+            n_images=part.n_images,
+            n_nuclei=part.n_nuclei,
         )
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from transfer_kit.card import DetectorCard
 from transfer_kit.codecs import build_codec
 from transfer_kit.data.dataset import Dataset
+from transfer_kit.data.image_cache import SAME_SCALE
 from transfer_kit.data.patches import channel_statistics
 from transfer_kit.data.sample import Sample
-from transfer_kit.detector import SAME_SCALE, Detector
+from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.recipe import CodecSettings, NetworkSettings, Recipe
 

@@ -23,8 +23,9 @@ from transfer_kit.errors import UserError
 if TYPE_CHECKING:
     from transfer_kit.data.sample import Sample
 
-# Below this, resampling would cost more sharpness than it corrects.
-_MPP_TOLERANCE = 0.01
+SAME_SCALE = 0.01
+"""Images whose mpp is within this fraction of the wanted one are not resampled, in training and in
+prediction alike: it would cost more sharpness than it corrects."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def resample(
     Areas are averaged when shrinking, cubics drawn when enlarging; instances take the nearest
     pixel. Points move by (x + ½) f − ½, with f the ratio of the sizes in whole pixels.
     """
-    if abs(factor - 1) <= _MPP_TOLERANCE:
+    if abs(factor - 1) <= SAME_SCALE:
         return image, annotation
     height, width = image.shape[:2]
     new_height, new_width = max(1, round(height * factor)), max(1, round(width * factor))
