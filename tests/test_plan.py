@@ -171,6 +171,18 @@ def test_the_network_of_the_base_may_be_named(lab, network):
     assert plan_of(network=network).recipe.network.options == {"width": 4, "dropout": 0.1}
 
 
+def test_other_classes_than_the_base_s_are_refused(lab):
+    with pytest.raises(UserError, match=r"asks for tumour, stroma, but .* all nuclei as one class"):
+        plan_of(classes=("tumour", "stroma"))
+    assert plan_of(classes=("",)).recipe.classes == ("",)
+
+
+def test_a_detector_from_scratch_tells_the_recipe_s_classes(lab):
+    start = plan_of(base="none", classes=("tumour", "stroma")).start
+    assert start.card.classes == start.codec.classes == ("tumour", "stroma")
+    assert start.codec.channels == 2
+
+
 def test_another_scale_than_the_base_s_is_refused(lab):
     with pytest.raises(
         UserError, match=r"asks for 0\.25 µm per pixel, but the base tiny-breast works at 0\.5"

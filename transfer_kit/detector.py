@@ -96,7 +96,9 @@ class Detector:
         """All local maxima with their scores: what a threshold is chosen from."""
         resampled, factor = self._resampled(image, mpp)
         nuclei = self.codec.decode(self.maps(resampled), self.card.mpp, threshold=None)
-        return nuclei if factor == 1 else nuclei.scaled(1 / factor)
+        return (
+            nuclei if factor == 1 else nuclei.scaled(1 / factor, (image.shape[0], image.shape[1]))
+        )
 
     def maps(self, image: Image, *, tile_px: int = 1024) -> NDArray[np.float32]:
         """The network's maps `(C, H, W)` of an image at the detector's own mpp."""

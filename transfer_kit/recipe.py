@@ -168,6 +168,9 @@ class Recipe(Settings):
     mpp: Positive | None = Field(
         None, description="µm per pixel of the training; the base's, or the target's from scratch"
     )
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        ("",), description="Classes of nuclei to tell apart, as annotated; [''] is one for all"
+    )
     network: NetworkSettings = NetworkSettings()
     codec: CodecSettings = CodecSettings()
     patches: PatchSettings = PatchSettings()

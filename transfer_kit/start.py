@@ -33,6 +33,7 @@ def start_detector(
         return _untrained(recipe, targets, train)
     _refuse_other_network(recipe, base.card)
     _refuse_other_scale(recipe, base.card)
+    _refuse_other_classes(recipe, base.card)
     if "codec" not in recipe.model_fields_set or recipe.codec == base.card.codec:
         return base.copy()
     return with_codec(base, recipe.codec)
@@ -44,6 +45,7 @@ def settled(recipe: Recipe, start: DetectorCard) -> Recipe:
         "network": start.network.model_dump(),
         "codec": start.codec.model_dump(),
         "mpp": start.mpp,
+        "classes": start.classes,
         "target": " + ".join(_lasting(name.strip()) for name in recipe.target.split(" + ")),
     }
     return recipe.replaced(**fields)
@@ -92,6 +94,7 @@ def _untrained(recipe: Recipe, targets: Sequence[Dataset], train: Sequence[Sampl
         std=std,
         network=recipe.network,
         codec=recipe.codec,
+        classes=recipe.classes,
         threshold=0.5,
         radius_um=recipe.evaluation.radius_um,
     )
@@ -128,3 +131,16 @@ def _refuse_other_scale(recipe: Recipe, base: DetectorCard) -> None:
             f"at {base.mpp:g}; leave mpp out of the recipe (images are resampled to the base's), "
             "or train with --base none."
         )
+
+
+def _refuse_other_classes(recipe: Recipe, base: DetectorCard) -> None:
+    if "classes" in recipe.model_fields_set and recipe.classes != base.classes:
+        raise UserError(
+            f"classes: the recipe asks for {_listed(recipe.classes)}, but the base {base.name} "
+            f"tells {_listed(base.classes)}; leave classes out of the recipe, or train with "
+            "--base none."
+        )
+
+
+def _listed(classes: tuple[str, ...]) -> str:
+    return "all nuclei as one class" if classes == ("",) else ", ".join(classes)

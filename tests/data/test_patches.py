@@ -27,7 +27,7 @@ FULL = Augmentation(
 )  # fmt: skip
 
 
-def squares(annotation, size, mpp):
+def squares(annotation, size, mpp, rng):
     """A 3 × 3 pixel square at every point."""
     assert mpp == MPP
     target = np.zeros((1, *size), np.float32)
@@ -79,6 +79,34 @@ def test_another_seed_gives_other_patches():
     samples = [spotted_sample("spots")]
     a, b = (sampler_of(samples, FULL, seed=seed) for seed in (1, 2))
     assert bytes_of(a.patch(0)) != bytes_of(b.patch(0))
+
+
+def test_what_an_encoder_draws_follows_from_the_seed_and_the_patch_number():
+    def drawn(annotation, size, mpp, rng):
+        return np.full((1, *size), rng.random(), np.float32)
+
+    def values(seed, numbers):
+        sampler = sampler_of([spotted_sample("spots")], FULL, seed=seed)
+        sampler.encode = drawn
+        return [float(sampler.patch(n).target[0, 0, 0]) for n in numbers]
+
+    assert values(1, [0, 1, 2]) == values(1, [2, 1, 0])[::-1]
+    assert len({*values(1, range(3)), *values(2, range(3))}) == 6
+
+
+def test_an_image_with_region_labels_alone_teaches_nothing_about_nuclei():
+    tumour = (("tumour", box(10, 10, 90, 90)),)
+    image = noise_image(1, 120, 150)
+    alone = DrawnSample("alone", image, Annotation(np.zeros((0, 2)), (), region_labels=tumour))
+    no_nucleus = DrawnSample(
+        "empty",
+        image,
+        Annotation(
+            np.zeros((0, 2)), (), region_labels=tumour, labelled_regions=(box(-1, -1, 150, 120),)
+        ),
+    )
+    assert sampler_of([alone]).patch(0).weight.max() == 0
+    assert sampler_of([no_nucleus]).patch(0).weight.min() == 1
 
 
 def _send_patch(sampler, number, queue):

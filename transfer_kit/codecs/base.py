@@ -43,13 +43,21 @@ class Codec(Protocol):
     def channels(self) -> int:
         """Maps that the network must have at its end."""
 
-    def encode(self, annotation: Annotation, size: tuple[int, int], mpp: float) -> Maps:
+    def encode(
+        self,
+        annotation: Annotation,
+        size: tuple[int, int],
+        mpp: float,
+        rng: np.random.Generator | None = None,
+    ) -> Maps:
         """Target maps `(K, H, W)` of one image or crop, in NumPy and OpenCV alone.
 
         Args:
             annotation: Its points may lie outside the crop, and count where they reach in.
             size: Height and width in pixels.
             mpp: µm per pixel.
+            rng: Of whatever is drawn anew at each look; a codec that draws nothing ignores it, and
+                one that does draws from seed 0 without it.
         """
 
     def loss(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -57,7 +65,7 @@ class Codec(Protocol):
 
         Args:
             output: The network's maps `(B, channels, H, W)`.
-            target: From `encode`, `(B, K, H, W)`.
+            target: From `encode`, `(B, K, H, W)`; K may differ from `channels`.
             weight: `(B, 1, H, W)`, at least 0; a pixel of weight 0 (outside the labelled
                 region) gives exactly zero loss and gradient. Normalised by its sum.
         """

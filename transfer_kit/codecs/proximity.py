@@ -93,7 +93,13 @@ class ProximityCodec:
         """One map a class."""
         return len(self.classes)
 
-    def encode(self, annotation: Annotation, size: tuple[int, int], mpp: float) -> Maps:
+    def encode(
+        self,
+        annotation: Annotation,
+        size: tuple[int, int],
+        mpp: float,
+        rng: np.random.Generator | None = None,
+    ) -> Maps:
         """Eq. 1 times `scale`, one map a class, `(K, H, W)`; see `Codec.encode`."""
         maps = np.zeros((len(self.classes), *size), np.float32)
         for target, name in zip(maps, self.classes, strict=True):

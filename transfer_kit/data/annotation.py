@@ -53,6 +53,11 @@ class Annotation:
     def __len__(self) -> int:
         return len(self.points)
 
+    @property
+    def knows_nuclei(self) -> bool:
+        """False where a whole image has region labels alone: no nuclei and no labelled region."""
+        return bool(len(self) or self.labelled_regions or not self.region_labels)
+
     @classmethod
     def of_points(cls, points: Points, name: str = "") -> Annotation:
         """Centres alone, all of one class."""

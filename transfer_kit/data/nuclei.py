@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
 
 from transfer_kit.data.annotation import Points
 
@@ -19,13 +19,14 @@ class Nuclei:
         points: Centres `(N, 2)` float32, x and y in pixels of the image, pixel centres at integers.
         scores: `(N,)` float32 in [0, 1] or above; comparable with the detector's threshold.
         classes: One class name a nucleus, length N.
-        outlines: One polygon a nucleus, for codecs that find instances; else empty.
+        instances: Instance map `(H, W)` int32, 0 background, k the nucleus `points[k - 1]`; None
+            from codecs that find centres alone. A nucleus may have no pixel left in it.
     """
 
     points: Points
     scores: NDArray[np.float32]
     classes: tuple[str, ...]
-    outlines: tuple[BaseGeometry, ...] = ()
+    instances: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float32).reshape(-1, 2)
@@ -43,20 +44,33 @@ class Nuclei:
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Nuclei:
         """The nuclei at `index`, a boolean mask or positions, in that order."""
-        where = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        where: NDArray[np.intp] = np.arange(len(self), dtype=np.intp)[index]
         return Nuclei(
             self.points[where],
             self.scores[where],
             tuple(self.classes[i] for i in where),
-            tuple(self.outlines[i] for i in where) if self.outlines else (),
+            self._renumbered(where),
         )
+
+    def _renumbered(self, where: NDArray[np.intp]) -> NDArray[np.int32] | None:
+        if self.instances is None:
+            return None
+        numbers = np.zeros(len(self) + 1, np.int32)
+        numbers[where + 1] = np.arange(1, len(where) + 1)
+        renumbered: NDArray[np.int32] = numbers[self.instances]
+        return renumbered
 
     def above(self, threshold: float) -> Nuclei:
         """The nuclei whose score is at least `threshold`."""
         return self.take(self.scores >= threshold)
 
-    def scaled(self, factor: float) -> Nuclei:
-        """The same nuclei in an image resized by `factor` (pixel centres at integers)."""
-        if self.outlines:
-            raise NotImplementedError("outlines are scaled by the codec that makes them")
-        return replace(self, points=((self.points + 0.5) * factor - 0.5).astype(np.float32))
+    def scaled(self, factor: float, size: tuple[int, int]) -> Nuclei:
+        """The same nuclei in an image resized by `factor` to `size`, `(H, W)`."""
+        instances = self.instances
+        if instances is not None:
+            # OpenCV resizes no int32, and floats hold whole numbers up to 2^24 exactly.
+            values = instances.astype(np.float32)
+            resized = cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            instances = resized.astype(np.int32)
+        points = ((self.points + 0.5) * factor - 0.5).astype(np.float32)
+        return replace(self, points=points, instances=instances)

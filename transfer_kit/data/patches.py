@@ -15,7 +15,7 @@ from transfer_kit.data.image_cache import ImageCache
 from transfer_kit.data.warp import Warp, draw_warp
 from transfer_kit.errors import UserError
 
-Encode = Callable[[Annotation, tuple[int, int], float], NDArray[np.float32]]
+Encode = Callable[[Annotation, tuple[int, int], float, np.random.Generator], NDArray[np.float32]]
 
 _ORDER, _PATCH = 0, 1
 
@@ -54,7 +54,8 @@ class PatchSampler:
         size_px: Side of the square patches.
         augmentation: How they vary.
         seed: Of order, position and augmentation.
-        encode: `codec.encode`: annotation, size `(H, W)` and mpp to a `(K, H, W)` target.
+        encode: `codec.encode`: annotation, size `(H, W)`, mpp and generator to a target
+            `(K, H, W)`.
         crops_per_image: Patches an image and pass.
         indices: Images of the cache to use, all by default; one given twice counts twice.
         nucleus_fraction: Share of patches that are placed so that a nucleus lies in them, for
@@ -124,8 +125,8 @@ class PatchSampler:
         moved = warp.annotation(annotation)
         return Patch(
             image=change_colours(warp.image(image), self.augmentation, mpp=self.cache.mpp, rng=rng),
-            target=self.encode(moved, size, self.cache.mpp),
-            weight=self._weight(index, warp),
+            target=self.encode(moved, size, self.cache.mpp, rng),
+            weight=self._weight(index, annotation, warp),
             annotation=moved,
             sample_id=self.cache.sample_ids[index],
             number=number,
@@ -189,7 +190,9 @@ class PatchSampler:
         nearest, farthest = round(position - half - reach), round(position - half + reach)
         return int(np.clip(np.clip(first, low, high), nearest, farthest))
 
-    def _weight(self, index: int, warp: Warp) -> NDArray[np.float32]:
+    def _weight(self, index: int, annotation: Annotation, warp: Warp) -> NDArray[np.float32]:
+        if not annotation.knows_nuclei:
+            return np.zeros((1, *warp.size), np.float32)
         mask = self.cache.labelled(index)
         inside = warp.inside(self.cache.size(index))
         known = inside if mask is None else inside & (warp.labels(mask) > 0)

@@ -20,7 +20,7 @@ def write_nuclei_geojson(path: Path, nuclei: Nuclei) -> None:
 
     Read back by `transfer-kit data add`, the file gives the same points.
     """
-    annotation = Annotation(nuclei.points, nuclei.classes, outlines=nuclei.outlines)
+    annotation = Annotation(nuclei.points, nuclei.classes)
     write_geojson(path, annotation, scores=nuclei.scores.tolist())
 
 
