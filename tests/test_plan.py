@@ -48,19 +48,15 @@ def test_the_splits_share_no_case_and_the_plan_counts_their_nuclei(lab):
 @pytest.mark.parametrize(
     ("labels", "n_train", "n_validation"),
     [
-        ("1", 1, 0),
-        ("2", 1, 1),
-        ("5", 3, 2),
-        (6, 4, 2),
-        ("5 images", 3, 2),
-        ("5images", 3, 2),
+        (8, 5, 3),
+        ("9", 6, 3),
+        ("9 images", 6, 3),
+        ("9images", 6, 3),
         ("12", 8, 4),
         ("100%", 8, 4),
-        ("50%", 4, 2),
-        ("25 %", 2, 1),
-        ("2 cases", 2, 2),
-        ("3 cases", 4, 2),
-        ("50% cases", 4, 2),
+        ("75 %", 6, 3),
+        ("5 cases", 6, 4),
+        ("75% cases", 6, 4),
     ],
 )
 def test_a_number_is_shared_by_training_and_validation_a_percentage_taken_of_each(
@@ -69,6 +65,19 @@ def test_a_number_is_shared_by_training_and_validation_a_percentage_taken_of_eac
     plan = plan_of(labels=labels)
     assert (len(plan.train), len(plan.validation)) == (n_train, n_validation)
     assert len(plan.test) == 4
+
+
+@pytest.mark.parametrize("labels", ["1", "2", "5", 7, "50%", "25 %", "3 cases", "50% cases"])
+def test_fewer_than_eight_labelled_images_all_train(lab, labels):
+    plan = plan_of(labels=labels)
+    assert not plan.validation
+    assert 1 <= len(plan.train) < 8
+    assert not ids(plan.train) & ids(plan.test)
+
+
+def test_all_labelled_images_train_where_validation_gets_no_share(lab):
+    plan = plan_of(labels="100%", validation_share=0)
+    assert (len(plan.train), len(plan.validation)) == (12, 0)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
@@ -81,11 +90,12 @@ def test_the_share_of_validation_can_be_chosen(lab, share):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fewer_labels_lie_inside_more_of_one_seed(lab, seed):
     plans = [plan_of(labels=str(n), seed=seed) for n in range(1, 13)]
-    for few, more in itertools.pairwise(plans):
-        assert ids(few.train) <= ids(more.train)
-        assert ids(few.validation) <= ids(more.validation)
-    half, all_ = plan_of(labels="50%", seed=seed), plan_of(labels="100%", seed=seed)
-    assert ids(half.train) < ids(all_.train)
+    labelled = [ids(plan.train) | ids(plan.validation) for plan in plans]
+    assert [len(images) for images in labelled] == list(range(1, 13))
+    assert all(few < more for few, more in itertools.pairwise(labelled))
+    most, all_ = plan_of(labels="75%", seed=seed), plan_of(labels="100%", seed=seed)
+    assert ids(most.train) < ids(all_.train)
+    assert ids(most.validation) < ids(all_.validation)
 
 
 def test_another_seed_chooses_other_labels(lab):
@@ -96,7 +106,7 @@ def test_another_seed_chooses_other_labels(lab):
 def test_a_single_label_is_trained_on_and_the_plan_says_what_that_means(lab):
     plan = plan_of(labels="1")
     assert any("the threshold is chosen on the training images" in note for note in plan.notes)
-    assert not plan_of(labels="2").notes
+    assert not plan_of(labels="8").notes
 
 
 def test_more_labels_than_there_are_is_refused(lab):

@@ -11,6 +11,9 @@ from transfer_kit.data.sample import Sample
 from transfer_kit.data.splits import Amount
 from transfer_kit.errors import UserError
 
+FEWEST_TO_SPARE = 8
+"""Labelled images from which on some judge rather than train: one or two judge poorly."""
+
 
 def labelled_samples(
     targets: Sequence[Dataset],
@@ -22,8 +25,9 @@ def labelled_samples(
     """The training and validation samples that `labels` allows, in the proportion of the splits.
 
     A percentage is taken of each split. A number of images (or cases) is the number that a lab
-    labels in all: validation gets its share of them, at least one where two are to be had.
-    Subsets of one seed are nested. Of several targets, each gives that many.
+    labels in all: validation gets its share of them, at least one where two are to be had. Fewer
+    than eight images in all train, those of validation too, unless `validation_share` is given.
+    Labelled images of one seed are nested. Of several targets, each gives that many.
 
     Raises:
         UserError: the amount cannot be read, or is more than a target has.
@@ -33,8 +37,11 @@ def labelled_samples(
     for target in targets:
         learn, judge = target.split("train"), target.split("validation")
         learn_amount, judge_amount = _shares(labels, learn, judge, validation_share)
-        train += learn.subset(learn_amount, seed)
+        train += learn.subset(learn_amount, seed) if learn_amount else []
         validation += judge.subset(judge_amount, seed) if judge_amount else []
+    few = validation_share is None and len(train) + len(validation) < FEWEST_TO_SPARE
+    if few or validation_share == 0:
+        return (*train, *validation), ()
     return tuple(train), tuple(validation)
 
 
@@ -44,7 +51,7 @@ def _shares(
     """How much of the training and of the validation split; nothing is written as ''."""
     amount = Amount.parse(labels)
     if amount.percent:
-        return labels, "" if validation_share == 0 else labels
+        return labels, labels
     n_learn, n_judge = (
         len(part.cases) if amount.unit == "case" else len(part) for part in (learn, judge)
     )

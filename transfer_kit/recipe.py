@@ -158,8 +158,8 @@ class Recipe(Settings):
     )
     validation_share: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None,
-        description="Share of a number of labelled images that judges and does not train; in "
-        "proportion of the dataset's splits by default, 0 trains on all of them",
+        description="Share of a number of labelled images that judges and does not train; by "
+        "default none of fewer than 8, else in proportion of the splits; 0 trains on all",
     )
     seed: Annotated[int, Field(ge=0)] = 0
     freeze: Annotated[int, Field(ge=0)] = Field(
