@@ -28,6 +28,10 @@ class NetworkSettings(Settings):
 
     name: str = "micronet"
     options: dict[str, Any] = Field(default_factory=lambda: {"width": 16})
+    pretrained: str | None = Field(
+        None,
+        description="What a network without a base starts with: a weights file, or `imagenet`",
+    )
 
 
 class CodecSettings(Settings):

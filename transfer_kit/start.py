@@ -10,11 +10,12 @@ from typing import Any
 from transfer_kit.card import DetectorCard
 from transfer_kit.codecs import build_codec
 from transfer_kit.data.dataset import Dataset
-from transfer_kit.data.image_cache import SAME_SCALE
 from transfer_kit.data.patches import channel_statistics
+from transfer_kit.data.resampling import SAME_SCALE
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
+from transfer_kit.networks import load_pretrained
 from transfer_kit.recipe import CodecSettings, NetworkSettings, Recipe
 
 
@@ -98,7 +99,10 @@ def _untrained(recipe: Recipe, targets: Sequence[Dataset], train: Sequence[Sampl
         threshold=0.5,
         radius_um=recipe.evaluation.radius_um,
     )
-    return Detector.fresh(card, seed=recipe.seed)
+    detector = Detector.fresh(card, seed=recipe.seed)
+    if recipe.network.pretrained is not None:
+        load_pretrained(detector.network, recipe.network.pretrained)
+    return detector
 
 
 def _refuse_other_network(recipe: Recipe, base: DetectorCard) -> None:
@@ -107,6 +111,11 @@ def _refuse_other_network(recipe: Recipe, base: DetectorCard) -> None:
         return
     asked, has = recipe.network, base.network
     said = asked.model_fields_set
+    if asked.pretrained not in (None, has.pretrained):
+        raise UserError(
+            f"network: the recipe asks for the pretrained weights {asked.pretrained}, but the base "
+            f"{base.name} has its own; leave network.pretrained out, or train with --base none."
+        )
     other_name = "name" in said and asked.name != has.name
     unlike = object()
     other_options = "options" in said and any(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +15,67 @@ Interval = tuple[int, int]
 
 
 class ConvolutionBlock(nn.Sequential):
-    """Convolution without bias, batch norm, ELU; `same` padding before the stride."""
+    """Convolution without bias, batch norm, ELU or ReLU; `same` padding before the stride."""
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        activation: type[nn.ELU] | type[nn.ReLU] = nn.ELU,
+    ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(
             inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False
         )
         self.norm = nn.BatchNorm2d(outputs)
-        self.activation = nn.ELU(inplace=True)
+        self.activation = activation(inplace=True)
+
+
+class OutputConvolution(nn.Conv2d):
+    """The last convolution: `same` padding, linear, in the weights' type also under autocast.
+
+    Eight bits of mantissa would make plateaus of the peaks that a codec must tell apart.
+    """
+
+    def __init__(self, inputs: int, channels: int, *, kernel: int) -> None:
+        super().__init__(inputs, channels, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, channels, H, W)` float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
+
+    def reset_parameters(self) -> None:
+        """Maps start near zero, which most of a target is."""
+        nn.init.normal_(self.weight, std=0.001)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+class Upscore(nn.ConvTranspose2d):
+    """Doubles maps of scores; starts as bilinear interpolation, each map for itself, and learns.
+
+    Linear, in the weights' type also under autocast (FCN, Long et al. 2015, section 3.3).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 4, stride=2, padding=1, bias=False)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """`(B, channels, 2 H, 2 W)` float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype), output_size)
+
+    def reset_parameters(self) -> None:
+        """Bilinear interpolation by two."""
+        side = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        with torch.no_grad():
+            self.weight.zero_()
+            for channel in range(self.in_channels):
+                self.weight[channel, channel] = side[:, None] * side
 
 
 class Residual(nn.Module):
@@ -58,8 +111,8 @@ class DownBlock(nn.Module):
         """`(B, outputs, H // 2, W // 2)`."""
         height, width = x.shape[-2:]
         # Without its odd last row and column the padded convolution halves by floor, not ceiling.
-        x = x[..., : height // 2 * 2, : width // 2 * 2]
-        halved: Tensor = self.residual(self.down(x))
+        even = _filled_or_cut(x, -(height % 2), -(width % 2))
+        halved: Tensor = self.residual(self.down(even))
         return halved
 
 
@@ -83,9 +136,25 @@ class UpBlock(nn.Module):
 
 def pad_to(x: Tensor, like: Tensor) -> Tensor:
     """`x` with zeros below and to the right, up to the height and width of `like`."""
-    if x.shape[-2:] == like.shape[-2:]:
+    return _filled_or_cut(x, like.shape[-2] - x.shape[-2], like.shape[-1] - x.shape[-1])
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """`x` with zeros below and to the right, so that `multiple` divides height and width."""
+    height, width = ((size + multiple - 1) // multiple * multiple for size in x.shape[-2:])
+    return _filled_or_cut(x, height - x.shape[-2], width - x.shape[-1])
+
+
+def cut_to(x: Tensor, like: Tensor) -> Tensor:
+    """`x` without the rows and columns that it has more than `like`."""
+    return _filled_or_cut(x, like.shape[-2] - x.shape[-2], like.shape[-1] - x.shape[-1])
+
+
+def _filled_or_cut(x: Tensor, rows: int, columns: int) -> Tensor:
+    """`x` with so many more rows below and columns to the right, or fewer where negative."""
+    # A branch on sizes would tie an exported program to the sizes that it was exported with.
+    if not torch.compiler.is_exporting() and rows == columns == 0:
         return x
-    rows, columns = like.shape[-2] - x.shape[-2], like.shape[-1] - x.shape[-1]
     return functional.pad(x, (0, columns, 0, rows))
 
 
@@ -96,6 +165,9 @@ def initialise(network: nn.Module) -> None:
     random projection: alike at every position of its kernel, so that it begins without a grid.
     """
     for module in network.modules():
+        if isinstance(module, (OutputConvolution, Upscore)):
+            module.reset_parameters()
+            continue
         if isinstance(module, nn.ConvTranspose2d):
             inputs, outputs = module.weight.shape[:2]
             projection = torch.randn(inputs, outputs, 1, 1) * math.sqrt(2 / inputs)
@@ -114,10 +186,36 @@ def before_convolution(interval: Interval, *, kernel: int = 3, stride: int = 1) 
     return first * stride - kernel // 2, last * stride - kernel // 2 + kernel - 1
 
 
+def before_pooling(interval: Interval, *, stride: int = 2) -> Interval:
+    """The same for pooling in windows as wide as their stride."""
+    first, last = interval
+    return first * stride, last * stride + stride - 1
+
+
 def before_transposed(interval: Interval, *, stride: int = 2) -> Interval:
-    """The same for a transposed convolution of kernel = stride."""
+    """The same for a transposed convolution of kernel = stride, and for nearest upsampling."""
     first, last = interval
     return first // stride, last // stride
+
+
+def before_bilinear(interval: Interval, *, stride: int = 2) -> Interval:
+    """The same for bilinear upsampling by an even stride, and for `Upscore`."""
+    first, last = interval
+    return (2 * first + 1 - stride) // (2 * stride), (2 * last + 1 - stride) // (2 * stride) + 1
+
+
+def widest_view(seen_from: Callable[[int], Interval], stride: int) -> int:
+    """The receptive field: twice the farthest that any kind of output pixel sees, and itself.
+
+    Args:
+        seen_from: First and last input pixel that an output pixel sees along one axis.
+        stride: Output pixels this far apart are of one kind.
+    """
+    reach = 0
+    for position in range(stride):
+        first, last = seen_from(position)
+        reach = max(reach, position - first, last - position)
+    return 2 * reach + 1
 
 
 def check_positive(network: str, option: str, value: int) -> None:
@@ -126,4 +224,13 @@ def check_positive(network: str, option: str, value: int) -> None:
         raise UserError(
             f"The option {option!r} of the network {network!r} must be a whole number of at "
             f"least 1, but got {value!r}."
+        )
+
+
+def check_rate(network: str, option: str, value: float) -> None:
+    """Raise a UserError unless `value` is a number from 0 on, below 1."""
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise UserError(
+            f"The option {option!r} of the network {network!r} must lie in [0, 1), but got "
+            f"{value!r}."
         )
