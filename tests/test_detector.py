@@ -10,6 +10,7 @@ from toy import MPP, toy_detector, toy_image
 
 from transfer_kit.detector import Detector, read_card, weights_hash
 from transfer_kit.errors import UserError
+from transfer_kit.recipe import CodecSettings, NetworkSettings
 
 
 def random_detector(**fields) -> Detector:
@@ -157,3 +158,15 @@ def test_a_copy_shares_nothing():
     copied.card.name = "other"
     assert not torch.equal(detector.network.output.maps.weight, copied.network.output.maps.weight)
     assert detector.card.name == "toy"
+
+
+def test_a_branch_of_other_regions_than_the_codec_names_is_refused():
+    card = toy_detector().card.model_copy(
+        update={
+            "classes": ("positive", "negative"),
+            "network": NetworkSettings(name="kinet", options={"width": 4, "regions": 3}),
+            "codec": CodecSettings(name="kinet", options={"regions": ["tumour", "other"]}),
+        }
+    )
+    with pytest.raises(UserError, match=r"a branch for 3 regions, but the codec kinet names 2"):
+        Detector.fresh(card, seed=0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,13 +19,14 @@ from torch import Tensor
 
 from transfer_kit.card import DetectorCard
 from transfer_kit.codecs import Codec, build_codec
-from transfer_kit.data.image_cache import SAME_SCALE
 from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.data.patches import normalise
+from transfer_kit.data.resampling import resample_image, scale_factor
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.networks import Network, build_network
 from transfer_kit.networks.tiled import tiled_maps
+from transfer_kit.wording import counted
 
 Image = NDArray[np.uint8]
 
@@ -45,8 +46,13 @@ class Detector:
 
     @classmethod
     def fresh(cls, card: DetectorCard, *, seed: int) -> Detector:
-        """An untrained detector as its card describes it, initialised from `seed`."""
+        """An untrained detector as its card describes it, initialised from `seed`.
+
+        Raises:
+            UserError: network or codec are unknown, refuse an option, or differ in their regions.
+        """
         codec = build_codec(card.codec.name, classes=card.classes, **card.codec.options)
+        _refuse_other_regions(card, codec)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build_network(
@@ -94,11 +100,21 @@ class Detector:
 
     def candidates(self, image: Image, mpp: float) -> Nuclei:
         """All local maxima with their scores: what a threshold is chosen from."""
+        return next(self.candidates_by((self.codec,), image, mpp))
+
+    def candidates_by(self, codecs: Iterable[Codec], image: Image, mpp: float) -> Iterator[Nuclei]:
+        """The candidates by each of several codecs, whose maps are computed once.
+
+        Args:
+            codecs: Which differ from the detector's own in how they decode alone.
+            image: uint8 RGB `(H, W, 3)`.
+            mpp: The image's µm per pixel.
+        """
         resampled, factor = self._resampled(image, mpp)
-        nuclei = self.codec.decode(self.maps(resampled), self.card.mpp, threshold=None)
-        return (
-            nuclei if factor == 1 else nuclei.scaled(1 / factor, (image.shape[0], image.shape[1]))
-        )
+        maps, size = self.maps(resampled), (image.shape[0], image.shape[1])
+        for codec in codecs:
+            nuclei = codec.decode(maps, self.card.mpp, threshold=None)
+            yield nuclei if factor == 1 else nuclei.scaled(1 / factor, size)
 
     def maps(self, image: Image, *, tile_px: int = 1024) -> NDArray[np.float32]:
         """The network's maps `(C, H, W)` of an image at the detector's own mpp."""
@@ -119,12 +135,8 @@ class Detector:
             )
         if not (np.isfinite(mpp) and mpp > 0):
             raise UserError(f"mpp must be a positive number of µm per pixel, but got {mpp}.")
-        factor = mpp / self.card.mpp
-        if abs(factor - 1) <= SAME_SCALE:
-            return image, 1.0
-        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-        resized = cv2.resize(image, None, fx=factor, fy=factor, interpolation=how)
-        return np.asarray(resized, np.uint8), factor
+        factor = scale_factor(mpp, self.card.mpp)
+        return resample_image(image, factor), factor
 
     def save(self, path: str | Path, *, half: bool = False) -> Path:
         """Write weights and card as one file; `half` stores 16-bit weights, half the size."""
@@ -188,6 +200,18 @@ def _read(path: Path, *, weights: bool = True) -> tuple[DetectorCard, dict[str, 
         raise UserError(f"The card in {path} cannot be read ({first}); export it again.") from None
 
 
+def _refuse_other_regions(card: DetectorCard, codec: Codec) -> None:
+    """A branch of another number of regions would be wired to the wrong maps in silence."""
+    branch = card.network.options.get("regions", 0)
+    regions = getattr(codec, "regions", ())
+    if branch and branch != len(regions):
+        raise UserError(
+            f"The network {card.network.name} has a branch for {branch} regions, but the codec "
+            f"{card.codec.name} names {len(regions)}; let codec.options.regions name as many as "
+            "network.options.regions says."
+        )
+
+
 def _fill(network: Network, tensors: dict[str, Tensor], path: Path, card: DetectorCard) -> None:
     own = network.state_dict()
     unlike = sorted(
@@ -198,7 +222,7 @@ def _fill(network: Network, tensors: dict[str, Tensor], path: Path, card: Detect
     if unlike:
         raise UserError(
             f"The weights in {path} are of another architecture than its card's "
-            f"{card.network.name} {card.network.options} ({len(unlike)} tensors differ, first "
-            f"{unlike[0]}); use a file that transfer-kit saved whole."
+            f"{card.network.name} {card.network.options} ({counted(len(unlike), 'tensor')} unlike, "
+            f"first {unlike[0]}); use a file that transfer-kit saved whole."
         )
     network.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own})

@@ -11,6 +11,7 @@ from transfer_kit.data.regions import (
     labelled_mask,
     polygon_mask,
     region_label_map,
+    regions_inside,
 )
 
 NO_POINTS = np.zeros((0, 2), np.float32)
@@ -145,3 +146,19 @@ def test_a_crop_outside_all_labelled_regions_stays_unlabelled():
     np.testing.assert_array_equal(
         labelled_mask(near, (10, 10)), labelled_mask(annotation, (15, 15))[5:, 5:]
     )
+
+
+def test_region_labels_end_at_the_edges_of_their_image():
+    bow_tie = Polygon([(-20, -20), (200, 50), (200, -20), (-20, 50)])
+    regions = (("tumour", bow_tie), ("stroma", box(100, 0, 120, 9)), ("fat", box(70, 50, 90, 70)))
+    cut = regions_inside(Annotation(NO_POINTS, (), region_labels=regions), SIZE)
+    assert [name for name, _ in cut.region_labels] == ["tumour", "fat"]
+    names = ("tumour", "stroma", "fat")
+    wide = Annotation(NO_POINTS, (), region_labels=regions)
+    inside = region_label_map(cut, SIZE, names)
+    assert np.mean(inside != region_label_map(wide, SIZE, names)) < 0.02
+    left, top, right, bottom = shapely.union_all([r for _, r in cut.region_labels]).bounds
+    assert left >= -0.5
+    assert top >= -0.5
+    assert right <= SIZE[1] - 0.5
+    assert bottom <= SIZE[0] - 0.5

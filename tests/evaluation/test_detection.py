@@ -115,6 +115,25 @@ def test_class_scores_are_weighted_by_how_often_a_class_occurs():
     assert scores.class_precision == pytest.approx((3 * 1 + 0.5) / 4)
 
 
+def test_three_classes_with_a_confusion_a_miss_and_false_detections_by_hand():
+    places = np.float32([[20 * k, 20] for k in range(1, 9)])
+    truth = Annotation(places[:6], ("pos", "pos", "neg", "neg", "neg", "other"))
+    # The second positive is called negative, the fifth nucleus is missed, two are no nuclei.
+    where = places[[0, 1, 2, 3, 5, 6, 7]]
+    found = found_at(where, classes=["pos", "neg", "neg", "neg", "other", "other", "other"])
+    scores = evaluate([evaluated(truth, found)], radius_um=2, threshold=0.5)
+    assert (scores.n_true, scores.n_false, scores.n_missed) == (5, 2, 1)
+    by_hand = {"pos": (1, 1 / 2, 2), "neg": (2 / 3, 2 / 3, 3), "other": (1 / 3, 1, 1)}
+    for name, (precision, recall, count) in by_hand.items():
+        of_class = scores.classes[name]
+        assert (of_class.precision, of_class.recall) == pytest.approx((precision, recall))
+        assert of_class.f1 == pytest.approx(2 * precision * recall / (precision + recall))
+        assert of_class.n_nuclei == count
+    assert scores.class_precision == pytest.approx((2 * 1 + 3 * 2 / 3 + 1 / 3) / 6)
+    assert scores.class_recall == pytest.approx((2 * 1 / 2 + 3 * 2 / 3 + 1) / 6)
+    assert scores.class_f1 == pytest.approx((2 * 2 / 3 + 3 * 2 / 3 + 1 / 2) / 6)
+
+
 def test_a_detector_without_the_annotated_classes_is_not_judged_by_class():
     truth = Annotation(np.float32([[10, 10]]), ("a",))
     scores = evaluate([evaluated(truth, found_at([[10, 10]]))], radius_um=4, threshold=0.5)

@@ -15,6 +15,7 @@ from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.sample import Sample
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
+from transfer_kit.wording import counted
 
 # Okabe and Ito's colours, which colour-blind people tell apart, as far as they show on H&E.
 _COLOURS = ("#00e0ff", "#ffe000", "#009e73", "#ffffff", "#e69f00", "#56b4e9", "#000000")
@@ -72,7 +73,7 @@ def _thumbnail(sample: Sample, names: list[str]) -> tuple[Image.Image, str]:
     except UserError:
         return square, "annotation cannot be read"
     _draw(ImageDraw.Draw(square), annotation, factor, names)
-    return square, f"{len(annotation)} nuclei"
+    return square, counted(len(annotation), "nucleus")
 
 
 def _draw(
@@ -113,7 +114,9 @@ def _colour(name: str, names: list[str]) -> str:
 
 def _write_title(draw: ImageDraw.ImageDraw, dataset: Dataset, names: list[str], shown: int) -> None:
     font = ImageFont.load_default(14)
-    title = f"{dataset.name}: {len(dataset)} images, {len(dataset.cases)} cases"
+    title = (
+        f"{dataset.name}: {counted(len(dataset), 'image')}, {counted(len(dataset.cases), 'case')}"
+    )
     if shown < len(dataset):
         title += f" (the first {shown} shown)"
     left = float(_GAP)

@@ -16,6 +16,7 @@ from transfer_kit.data.proposal import propose_card
 from transfer_kit.data.sample import Sample
 from transfer_kit.data.splits import Amount, Unit, deal_folds, permuted, split_cases
 from transfer_kit.errors import UserError, nearest_hint
+from transfer_kit.wording import counted
 
 
 class Fold(NamedTuple):
@@ -125,7 +126,7 @@ class Dataset:
         if not samples:
             count = len(self.cases)
             raise UserError(
-                f"{self.name} has no {name} case ({count} case{'s' * (count != 1)} in all); add "
+                f"{self.name} has no {name} case ({counted(count, 'case')} in all); add "
                 f"cases, or choose them with 'transfer-kit data split {self.name} --{name}-case …'."
             )
         return replace(self, samples=samples, part=name)

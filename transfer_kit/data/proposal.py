@@ -12,6 +12,7 @@ from typing import Any
 from transfer_kit.data.formats import ImageInfo, find_annotations, list_images, read_annotation
 from transfer_kit.data.images import read_mpp
 from transfer_kit.errors import UserError
+from transfer_kit.wording import counted
 
 TCGA_PATIENT = r"(TCGA-\w{2}-\w{4})"
 _CLASSES_READ = 50
@@ -65,13 +66,13 @@ def propose_card(
     annotated = [image for image in images if sources.get(image) is not None]
     if not annotated:
         raise UserError(
-            f"{folder} has {len(images)} images, but no annotation for any of them; put files of "
-            "the images' names beside them or into 'annotations', or say where they are with "
+            f"{folder} has {counted(len(images), 'image')}, but no annotation for any; put files "
+            "of the images' names beside them or into 'annotations', or say where they are with "
             "--annotations 'FOLDER/{stem}.xml'."
         )
     name = re.sub(r"[^\w.+-]+", "-", folder.resolve().name).strip("-.+") or "dataset"
     fields: dict[str, Any] = {"name": name}
-    notes = [f"{len(images)} images, {len(annotated)} with annotations."]
+    notes = [f"{counted(len(images), 'image')}, {len(annotated)} with annotations."]
     fields |= _scale(folder, images, notes)
     fields |= {"case_pattern": case_pattern} if case_pattern else _cases(folder, images, notes)
     found = {image: sources[image] for image in annotated[:_CLASSES_READ]}
@@ -91,7 +92,7 @@ def _scale(folder: Path, images: Sequence[Path], notes: list[str]) -> dict[str, 
     if not known:
         return {}
     if len(known) < len(images):
-        notes.append(f"Only {len(known)} of {len(images)} images carry µm per pixel.")
+        notes.append(f"Only {len(known)} of {counted(len(images), 'image')} with µm per pixel.")
         return {}
     scales = Counter(known.values())
     if len(scales) == 1:

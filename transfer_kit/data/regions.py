@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -50,6 +51,23 @@ def region_label_map(
         if name in numbers:
             labels[polygon_mask(region, size)] = numbers[name]
     return labels
+
+
+def regions_inside(annotation: Annotation, size: tuple[int, int]) -> Annotation:
+    """The annotation with its region labels cut at the edges of its image `(height, width)`.
+
+    Patches mirror an image at its edges, and what a region says there is said of no tissue.
+    """
+    if not annotation.region_labels:
+        return annotation
+    whole = shapely.box(-0.5, -0.5, size[1] - 0.5, size[0] - 0.5)
+    cut = (
+        (name, shapely.make_valid(region).intersection(whole))
+        for name, region in annotation.region_labels
+    )
+    return replace(
+        annotation, region_labels=tuple((name, part) for name, part in cut if not part.is_empty)
+    )
 
 
 def polygon_mask(

@@ -127,6 +127,28 @@ def bootstrap_f1(
     return _percentiles(precision_recall_f1(_resampled(counts, seed, resamples))[2], level)
 
 
+def bootstrap_mean(
+    cases: Sequence[Sequence[float]],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+) -> Interval:
+    """Interval of a mean over images, from resampling whole cases as `bootstrap_f1` does.
+
+    Args:
+        cases: The figures of each case's images, at least one each.
+        seed: Seed of the resampling.
+        resamples: Number of resamples.
+        level: Coverage aimed at.
+    """
+    if len(cases) < 2:
+        return Interval(None, None)
+    rows = np.array([[sum(figures), len(figures)] for figures in cases], np.float64)
+    total, count = _resampled(rows, seed, resamples).T
+    return _percentiles(np.asarray(total / count), level)
+
+
 def paired_difference(
     first: Scored, second: Scored, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Difference:

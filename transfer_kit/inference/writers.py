@@ -13,14 +13,18 @@ from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.formats import write_geojson
 from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.files import replacing
+from transfer_kit.inference.outlines import outlines_of
 
 
 def write_nuclei_geojson(path: Path, nuclei: Nuclei) -> None:
     """Detections that QuPath opens by drag and drop, each with its score as a measurement.
 
-    Read back by `transfer-kit data add`, the file gives the same points.
+    Whole nuclei are polygons along their pixels' edges, one without a pixel left and those of
+    detectors that find centres alone are points. Read back by `transfer-kit data add`, the file
+    gives the same points, and outlines that fill to the same instances.
     """
-    annotation = Annotation(nuclei.points, nuclei.classes)
+    outlines = () if nuclei.instances is None else outlines_of(nuclei.instances, len(nuclei))
+    annotation = Annotation(nuclei.points, nuclei.classes, outlines=outlines)
     write_geojson(path, annotation, scores=nuclei.scores.tolist())
 
 

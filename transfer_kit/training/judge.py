@@ -1,4 +1,4 @@
-"""After each round: F1 on the validation images, the best weights kept, the schedule moved."""
+"""After each round: validation images judged, the best weights kept, the schedule moved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transfer_kit.data.sample import Sample
 from transfer_kit.errors import NotFiniteMapsError
-from transfer_kit.evaluation import best_threshold, examine
+from transfer_kit.evaluation import calibrate
 from transfer_kit.recipe import TrainSettings
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 
@@ -21,6 +21,8 @@ Curve = dict[str, float]
 
 class Judge(lightning.Callback):
     """Judges a detector after each round by its best F1 on the validation images.
+
+    Detectors of whole nuclei are judged by their mean AJI, where the images have instances.
 
     Keeps the weights of the best round, of which the base is one when it is fine-tuned; ends the
     training by early stopping or when the plateau schedule has run out. Its state travels in the
@@ -41,7 +43,6 @@ class Judge(lightning.Callback):
         self.radius_um = radius_um
         self.record = record
         self.judge_start = judge_start
-        self.best_f1 = -math.inf
         self.best_step = 0
         self.best_weights: dict[str, Tensor] = {}
         self.since_lowered = 0
@@ -53,7 +54,7 @@ class Judge(lightning.Callback):
         """Judge the base itself: a fine-tuning that never beats it gives it back."""
         if self.judge_start and self.validation and not self.curve:
             point = self._examine(module, 0)
-            self._keep_if_best(module, point["val/f1"], 0)
+            self._keep_if_best(module, _criterion(point), 0)
             self.curve.append({"step": 0, **point})
             self.record(point, 0)
 
@@ -84,22 +85,28 @@ class Judge(lightning.Callback):
             raise NotFiniteLossError(step)
         if self.validation:
             point |= self._examine(module, step)
-        self._keep_if_best(module, point.get("val/f1", math.inf), step)
+        self._keep_if_best(module, _criterion(point), step)
         self._move_schedule(trainer, step)
         self.curve.append({"step": step, **point})
         self.record(point, step)
 
     def _examine(self, module: DetectorModule, step: int) -> Curve:
         try:
-            examined = examine(module.detector, self.validation)
+            # Decoded as the recipe says: the other variants would take longer than the round.
+            chosen = calibrate(
+                module.detector,
+                self.validation,
+                radius_um=self.radius_um,
+                codecs=(module.detector.codec,),
+            )
         except NotFiniteMapsError:
             raise NotFiniteLossError(step) from None
-        chosen = best_threshold(examined, radius_um=self.radius_um)
-        return {"val/f1": chosen.f1, "val/threshold": chosen.value}
+        point = {"val/f1": chosen.f1, "val/threshold": chosen.threshold}
+        return point if chosen.aji is None else point | {"val/aji": chosen.aji}
 
-    def _keep_if_best(self, module: DetectorModule, f1: float, step: int) -> None:
-        if f1 > self.best_f1 or not self.validation:
-            self.best_f1, self.best_step = f1, step
+    def _keep_if_best(self, module: DetectorModule, score: float, step: int) -> None:
+        if score > self.best_score or not self.validation:
+            self.best_step = step
             self.since_lowered = step
             self.best_weights = {
                 name: value.detach().cpu().clone()
@@ -120,6 +127,11 @@ class Judge(lightning.Callback):
             trainer.should_stop = True
 
     @property
+    def best_score(self) -> float:
+        """The greatest criterion of all rounds."""
+        return max(map(_criterion, self.curve), default=-math.inf)
+
+    @property
     def last_step(self) -> int:
         """The last step that was judged."""
         return int(self.curve[-1]["step"]) if self.curve else 0
@@ -127,7 +139,6 @@ class Judge(lightning.Callback):
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs."""
         return {
-            "best_f1": self.best_f1,
             "best_step": self.best_step,
             "best_weights": self.best_weights,
             "since_lowered": self.since_lowered,
@@ -138,6 +149,11 @@ class Judge(lightning.Callback):
         """Go on from a checkpoint."""
         for name, value in state_dict.items():
             setattr(self, name, value)
+
+
+def _criterion(point: Curve) -> float:
+    """What the best round has most of; without validation the last is the best."""
+    return point.get("val/aji", point.get("val/f1", math.inf))
 
 
 def restore_best(judge: Judge, module: DetectorModule) -> None:

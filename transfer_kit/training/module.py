@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from transfer_kit.codecs import Codec
 from transfer_kit.detector import Detector
 from transfer_kit.recipe import OptimizerSettings, TrainSettings
 from transfer_kit.training.batches import Batch
@@ -23,6 +24,14 @@ class NotFiniteLossError(Exception):
     def __init__(self, step: int) -> None:
         super().__init__(f"the loss is not finite at step {step}")
         self.step = step
+
+
+@runtime_checkable
+class StepwiseCodec(Protocol):
+    """A codec whose loss changes in the course of a training."""
+
+    def at_step(self, step: int) -> Codec:
+        """The codec whose `loss` counts at `step`, from 0 on."""
 
 
 class DetectorModule(lightning.LightningModule):
@@ -71,8 +80,11 @@ class DetectorModule(lightning.LightningModule):
         """
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         output = self.network(image)
+        codec = self.detector.codec
+        if isinstance(codec, StepwiseCodec):
+            codec = codec.at_step(self.step)
         with torch.autocast(self.device.type, enabled=False):
-            loss = self.detector.codec.loss(output.float(), batch["target"], batch["weight"]).mean()
+            loss = codec.loss(output.float(), batch["target"], batch["weight"]).mean()
         if not torch.isfinite(loss):
             raise NotFiniteLossError(self.step)
         return loss

@@ -22,7 +22,7 @@ from transfer_kit.data.patches import PatchSampler
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
-from transfer_kit.evaluation import best_threshold, examine
+from transfer_kit.evaluation import adopt, calibrate
 from transfer_kit.recipe import Recipe, TrainSettings
 from transfer_kit.training.batches import Batch, NumberedPatches, patch_loader
 from transfer_kit.training.checkpoint import KeepCheckpoint, restore
@@ -30,6 +30,7 @@ from transfer_kit.training.judge import Curve, Judge, restore_best
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 from transfer_kit.training.progress import ShowProgress
 from transfer_kit.transfer.freezing import freeze_first_blocks
+from transfer_kit.wording import counted
 
 CHECKPOINT = "last.ckpt"
 
@@ -56,7 +57,7 @@ def train(
     record: Callable[[Curve, int], None] = lambda point, step: None,
     title: str = "training",
 ) -> Trained:
-    """Train `detector` in place on `samples`, as `recipe` says, and calibrate its threshold.
+    """Train `detector` in place on `samples`, as `recipe` says, and calibrate how it decodes.
 
     Checkpoints go to `folder`; where one is there already, the training goes on from it, with
     the result of an uninterrupted one.
@@ -181,7 +182,10 @@ def _calibrate(
     said = "validation" if validation else "training"
     if validation and recipe.evaluation.threshold_from == "labelled":
         images, said = [*samples, *validation], "labelled (training and validation)"
-    threshold = best_threshold(examine(detector, images), radius_um=recipe.evaluation.radius_um)
-    detector.card.threshold = threshold.value
-    detector.card.threshold_chosen_on = f"{len(images)} {said} images of {recipe.target}"
+    chosen = calibrate(detector, images, radius_um=recipe.evaluation.radius_um)
+    adopt(detector, chosen)
+    by = "" if chosen.aji is None else ", by AJI"
+    detector.card.threshold_chosen_on = (
+        f"{counted(len(images), f'{said} image')} of {recipe.target}{by}"
+    )
     detector.card.radius_um = recipe.evaluation.radius_um

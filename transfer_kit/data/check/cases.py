@@ -8,6 +8,7 @@ from collections import defaultdict
 from transfer_kit.data.check.finding import Finding
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.proposal import TCGA_PATIENT
+from transfer_kit.wording import counted
 
 
 def check_cases(dataset: Dataset) -> list[Finding]:
@@ -96,8 +97,8 @@ def _alike_names(dataset: Dataset, file: str) -> list[Finding]:
         return []
     text = (
         f"The names look as if several images were of one patient (such as {crossing[0]}), yet "
-        f"each is its own case and {len(crossing)} such groups are in two splits; if so, set "
-        f"'case_pattern' in {file}."
+        f"each is its own case, and two splits share {counted(len(crossing), 'such group')}; if "
+        f"so, set 'case_pattern' in {file}."
     )
     return [Finding("warning", "possible-patients", file, text)]
 

@@ -11,6 +11,7 @@ from transfer_kit.data.annotation import Points
 from transfer_kit.data.check.darkness import inside, nuclear_signal, values_at
 from transfer_kit.data.check.finding import Finding
 from transfer_kit.data.sample import Sample
+from transfer_kit.wording import counted
 
 _DUPLICATE_PX = 0.5
 _RIM_PX = 2.0  # a slip of the hand; farther out, something is wrong with the file
@@ -42,8 +43,9 @@ def _outside(file: str, points: Points, shape: tuple[int, int]) -> list[Finding]
     by = np.hypot(*(out - nearest).T)
     x, y = out[int(by.argmax())]
     text = (
-        f"{file} has {len(out)} of {len(points)} nuclei outside the image of {shape[1]}x{shape[0]}"
-        f", the farthest by {by.max():.1f} px at ({x:g}, {y:g}); correct or delete them"
+        f"{file} has {len(out)} of {counted(len(points), 'nucleus')} outside the image of "
+        f"{shape[1]}x{shape[0]}, the farthest by {by.max():.1f} px at ({x:g}, {y:g}); correct or "
+        "delete them"
     )
     if by.max() <= _RIM_PX:
         return [Finding("warning", "outside", file, f"{text}.")]
@@ -59,8 +61,8 @@ def _duplicates(file: str, points: Points) -> list[Finding]:
         return []
     x, y = points[pairs[0][0]]
     text = (
-        f"{file} has {len(set(pairs[:, 1].tolist()))} nuclei twice (within {_DUPLICATE_PX} px), "
-        f"the first at ({x:g}, {y:g}); delete the copies."
+        f"{file} has {counted(len(set(pairs[:, 1].tolist())), 'nucleus')} twice (within "
+        f"{_DUPLICATE_PX} px), the first at ({x:g}, {y:g}); delete the copies."
     )
     return [Finding("warning", "duplicate-points", file, text)]
 

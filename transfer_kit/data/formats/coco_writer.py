@@ -16,8 +16,8 @@ from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
 from transfer_kit.data.annotation import Annotation
+from transfer_kit.data.filling import pixels_in
 from transfer_kit.data.formats.base import ImageInfo
-from transfer_kit.data.formats.instances import pixels_in
 from transfer_kit.files import replacing
 
 

@@ -9,16 +9,13 @@ from typing import Any
 import cv2
 import imagecodecs
 import numpy as np
-import shapely
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from shapely.geometry import LinearRing
-from shapely.geometry.base import BaseGeometry
-from skimage.draw import polygon as fill_polygon
 from skimage.measure import label as connected_pieces
 
 from transfer_kit.data.annotation import Annotation, Points
+from transfer_kit.data.filling import pixels_of_outlines
 from transfer_kit.data.formats.base import ImageInfo, check_size
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
@@ -266,34 +263,11 @@ def filled_outlines(
             "write GeoJSON, CSV or COCO instead."
         )
     filled = np.zeros(size, np.int32)
-    areas = [outline.area for outline in annotation.outlines if outline is not None]
-    for k in np.argsort(areas, kind="stable")[::-1].tolist():
-        rows, columns = pixels_in(annotation.outlines[k], size)
-        if not len(rows):  # thinner than a pixel: the one at its centre
-            columns, rows = np.rint(annotation.points[k : k + 1].T).astype(np.intp)
-            if not (0 <= rows[0] < size[0] and 0 <= columns[0] < size[1]):
-                raise UserError(
-                    f"{path}: nucleus {k + 1} lies outside the image of {size[1]} x {size[0]} "
-                    "pixels; delete it or give the image that it belongs to."
-                )
+    for k, rows, columns in pixels_of_outlines(annotation, size):
+        if not len(rows):
+            raise UserError(
+                f"{path}: nucleus {k + 1} lies outside the image of {size[1]} x {size[0]} "
+                "pixels; delete it or give the image that it belongs to."
+            )
         filled[rows, columns] = k + 1
     return filled
-
-
-def pixels_in(
-    outline: BaseGeometry | None, size: tuple[int, int]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the pixels whose centres lie in a polygon, holes left out."""
-    inside: list[NDArray[np.intp]] = []
-    for part in shapely.get_parts(outline).tolist():
-        exterior = _pixels_in_ring(part.exterior, size)
-        holes = [_pixels_in_ring(ring, size) for ring in part.interiors]
-        inside.append(np.setdiff1d(exterior, np.concatenate(holes)) if holes else exterior)
-    rows, columns = np.unravel_index(np.concatenate(inside), size)
-    return rows, columns
-
-
-def _pixels_in_ring(ring: LinearRing, size: tuple[int, int]) -> NDArray[np.intp]:
-    x, y = np.asarray(ring.coords).T[:2]
-    rows, columns = fill_polygon(y, x, size)
-    return np.asarray(np.ravel_multi_index((rows, columns), size), np.intp)

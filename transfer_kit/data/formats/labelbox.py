@@ -15,6 +15,7 @@ from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.formats.base import ImageInfo, centres_of, name_for
 from transfer_kit.data.formats.documents import load_shared_json, number, peek
 from transfer_kit.errors import UserError
+from transfer_kit.wording import counted
 
 _IMAGE, _LABEL = "External ID", "Label"
 
@@ -89,7 +90,9 @@ def _polygon(item: Any, where: str) -> BaseGeometry:
     if not isinstance(corners, list) or not all(isinstance(c, dict) for c in corners):
         raise UserError(f"{where} has no list of corners under 'geometry'; export the file again.")
     if len(corners) < 3:
-        raise UserError(f"{where} has {len(corners)} corners, not 3 or more; redraw or delete it.")
+        raise UserError(
+            f"{where} has {counted(len(corners), 'corner')}, not 3 or more; redraw or delete it."
+        )
     return shapely.Polygon(
         np.array([[number(corner.get(axis), where) for axis in "xy"] for corner in corners])
     )

@@ -9,8 +9,10 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from transfer_kit.data.synthetic.drawing import ALGORITHM1, CLASS_NAME, draw
-from transfer_kit.data.synthetic.organ import MPP
+from transfer_kit.data.annotation import Annotation
+from transfer_kit.data.formats import write_geojson
+from transfer_kit.data.synthetic.drawing import ALGORITHM1, classes_of, draw, mpp_of
+from transfer_kit.data.synthetic.organs import BY_NAME
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 
@@ -39,7 +41,8 @@ def make_dataset(
 
     Args:
         organ: One of `ORGANS`.
-        folder: Where: `images/`, `annotations/` (uint16 instance label images), `dataset.yaml`.
+        folder: Where: `images/`, `annotations/`, `dataset.yaml`. Annotations are uint16 instance
+            label images; of an organ with classes GeoJSON with centres and region labels.
         cases: Number of cases, at least 3: one each for training, validation and test.
         size: Side of the square images, pixels.
         seed: Another seed gives other patients.
@@ -55,12 +58,9 @@ def make_dataset(
             (temporary / part).mkdir(parents=True)
         for case in range(cases):
             image, annotation = draw(organ, case=case, size=size, seed=seed)
-            name = f"{organ}-{case:02d}.png"
-            _write_png(temporary / "images" / name, image)
-            if annotation.instances is None:
-                raise ValueError("a drawn annotation has instances")
-            labels = annotation.instances.astype(np.uint16)
-            _write_png(temporary / "annotations" / name, labels)
+            name = f"{organ}-{case:02d}"
+            _write_png(temporary / "images" / f"{name}.png", image, mpp_of(organ))
+            _write_annotation(temporary / "annotations" / name, annotation, organ)
             if progress is not None:
                 progress(case + 1, cases)
         card = dataset_card(organ, cases=cases, seed=seed)
@@ -72,21 +72,22 @@ def make_dataset(
 def dataset_card(organ: str, *, cases: int, seed: int) -> dict[str, object]:
     """What `dataset.yaml` says about the drawn organ."""
     dummy = organ == ALGORITHM1
+    drawn = BY_NAME.get(organ)
     return {
         "name": f"{organ}-synthetic" if not dummy else organ,
-        "organ": organ,
+        "organ": (drawn.site if drawn else "") or organ,
         "species": "human",
-        "stain": "H&E" if not dummy else "none",
-        "mpp": MPP,
-        "classes": [CLASS_NAME],
+        "stain": "none" if dummy else "Ki67" if _has_classes(organ) else "H&E",
+        "mpp": mpp_of(organ),
+        "classes": list(classes_of(organ)),
         "case_pattern": rf"({organ}-\d+)",
         "licence": "CC0-1.0",
         "source": f"drawn by transfer-kit (seed {seed})",
         "description": ALGORITHM1_DESCRIPTION if dummy else DESCRIPTION,
         "synthetic": True,
         "images": "images/*.png",
-        "annotations": "annotations/{stem}.png",
-        "format": "instances",
+        "annotations": "annotations/{stem}" + _suffix(organ),
+        "format": "geojson" if _has_classes(organ) else "instances",
         "splits": splits(organ, cases),
     }
 
@@ -107,7 +108,26 @@ def splits(organ: str, cases: int) -> dict[str, list[str]]:
     }
 
 
-def _write_png(path: Path, image: np.ndarray) -> None:
+def _has_classes(organ: str) -> bool:
+    return len(classes_of(organ)) > 1
+
+
+def _suffix(organ: str) -> str:
+    return ".geojson" if _has_classes(organ) else ".png"
+
+
+def _write_annotation(stem: Path, annotation: Annotation, organ: str) -> None:
+    """Instances where nuclei are all alike, else what QuPath holds: points, classes, regions."""
+    path = stem.with_name(stem.name + _suffix(organ))
+    if _has_classes(organ):
+        write_geojson(path, annotation)
+        return
+    if annotation.instances is None:
+        raise ValueError("a drawn annotation has instances")
+    _write_png(path, annotation.instances.astype(np.uint16), mpp_of(organ))
+
+
+def _write_png(path: Path, image: np.ndarray, mpp: float) -> None:
     """With the scale in the file, as `read_mpp` finds it."""
-    dots_per_inch = 25_400 / MPP
+    dots_per_inch = 25_400 / mpp
     Image.fromarray(image).save(path, "PNG", dpi=(dots_per_inch, dots_per_inch))

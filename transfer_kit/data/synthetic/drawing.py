@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,9 +14,11 @@ from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.synthetic.algorithm1 import simulate
 from transfer_kit.data.synthetic.glands import crypts, ducts, tubules
 from transfer_kit.data.synthetic.ground import ground
+from transfer_kit.data.synthetic.ki67 import CLASSES, immunostained, weak_regions
+from transfer_kit.data.synthetic.neuroendocrine import nests
 from transfer_kit.data.synthetic.noise import Field
 from transfer_kit.data.synthetic.nuclei import NucleusPainter
-from transfer_kit.data.synthetic.organ import Organ
+from transfer_kit.data.synthetic.organ import MPP, Organ
 from transfer_kit.data.synthetic.organs import BY_NAME
 from transfer_kit.data.synthetic.pigment import melanin
 from transfer_kit.data.synthetic.scanner import Scanner, scanned
@@ -41,6 +45,7 @@ TISSUES: dict[str, Callable[[Organ, np.random.Generator, int], Tissue]] = {
     "tubules": tubules,
     "plates": plates,
     "neuropil": neuropil,
+    "nests": nests,
 }
 SMALLEST = 96
 SMALLEST_COMPONENT = 40  # pixels: crumbs that the cut leaves are no nuclei
@@ -49,7 +54,7 @@ SMALLEST_COMPONENT = 40  # pixels: crumbs that the cut leaves are no nuclei
 def draw(
     organ: str, *, case: int, size: int = 500, seed: int = 0
 ) -> tuple[NDArray[np.uint8], Annotation]:
-    """One image of `organ` at 0.25 µm per pixel, and its nuclei.
+    """One image of `organ` at `mpp_of(organ)` µm per pixel, and its nuclei.
 
     The same arguments give the same bytes, whatever was drawn before. Each case has its own stain,
     scanner, nuclear size and architecture, as if it came from another patient and laboratory.
@@ -57,7 +62,8 @@ def draw(
     Everything that is drawn as a nucleus is annotated, out of focus or not; nuclei of which the
     border of the image leaves less than 30 % are not drawn. The instance map holds the pixels
     inside a nucleus' outline; where two overlap, the upper one owns them. A point is the centroid
-    of its nucleus' visible pixels.
+    of its nucleus' visible pixels. An immunostained organ has the classes of paper 001, and weak
+    region labels of a part of its tumour and of the rest.
 
     Args:
         organ: One of `ORGANS`.
@@ -79,15 +85,25 @@ def draw(
         raise UserError(f"An image of {size} px is too small to draw; choose {SMALLEST} or more.")
     if organ == ALGORITHM1:
         image, instances = _dummy_image(case=case, size=size, seed=seed)
-    else:
-        image, instances = _tissue_image(organ, case=case, size=size, seed=seed)
-    return image, _annotation(instances)
+        return image, _annotation(instances)
+    return _tissue_image(organ, case=case, size=size, seed=seed)
+
+
+def mpp_of(organ: str) -> float:
+    """µm per pixel of the images of one of `ORGANS`."""
+    return BY_NAME[organ].mpp if organ in BY_NAME else MPP
+
+
+def classes_of(organ: str) -> tuple[str, ...]:
+    """Class names of the nuclei of one of `ORGANS`."""
+    return CLASSES if organ in BY_NAME and BY_NAME[organ].ki67 else (CLASS_NAME,)
 
 
 def _tissue_image(
     name: str, *, case: int, size: int, seed: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+) -> tuple[NDArray[np.uint8], Annotation]:
     organ = BY_NAME[name]
+    size *= organ.pixels
 
     def stream(part: str) -> np.random.Generator:
         return generator(name, case, seed, part)
@@ -105,8 +121,35 @@ def _tissue_image(
         "blood": red_cells(tissue.blood, stream("blood"), size) * tissue.void * (1 - canvas.cover),
         "melanin": melanin(canvas, tone, void=tissue.void, load=load, rng=rng),
     }
-    light = stained(concentrations, organ.stain, stream("stain"))
-    return scanned(light, Scanner(), stream("scanner")), canvas.instances
+    annotation = _annotation(_majority(canvas.instances, organ.pixels))
+    if organ.ki67 is not None and tissue.tumour is not None:
+        brown = immunostained(painter, organ.ki67, stream("ki67"))
+        concentrations |= {"haematoxylin": rest_h + brown.haematoxylin, "dab": brown.dab}
+        regions = weak_regions(tissue.tumour, scale=organ.pixels, rng=stream("regions"))
+        annotation = replace(annotation, classes=brown.classes, region_labels=regions)
+    light = _averaged(stained(concentrations, organ.stain, stream("stain")), organ.pixels)
+    return scanned(light, Scanner(), stream("scanner")), annotation
+
+
+def _blocks(field: NDArray[Any], side: int) -> NDArray[Any]:
+    """The pixels of each square block last, `(H / side, W / side, side²)` before other axes."""
+    height, width = field.shape[0] // side, field.shape[1] // side
+    split = field.reshape(height, side, width, side, *field.shape[2:])
+    return split.swapaxes(1, 2).reshape(height, width, side * side, *field.shape[2:])
+
+
+def _averaged(light: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Light as a sensor of larger pixels receives it."""
+    means: NDArray[np.float64] = _blocks(light, side).mean(axis=2) if side > 1 else light
+    return means
+
+
+def _majority(instances: NDArray[np.int32], side: int) -> NDArray[np.int32]:
+    """The instance in the middle of each block's, sorted: a nucleus where half of it is one."""
+    if side == 1:
+        return instances
+    ordered: NDArray[np.int32] = np.sort(_blocks(instances, side), axis=2)[..., side * side // 2]
+    return ordered
 
 
 def _settled(

@@ -105,6 +105,11 @@ class NucleusPainter:
         scale: Factor on all nuclear lengths (one case's nuclear size).
         rng: Source of shapes and looks.
         overlap: Most that a nucleus may cover of another, as a share of either.
+
+    Attributes:
+        canvas: What has been drawn.
+        shapes: The nuclei, in the order of their instances.
+        kinds: The population of each.
     """
 
     MARGIN = 6  # pixels around a nucleus that its edge and halo reach
@@ -120,6 +125,7 @@ class NucleusPainter:
     ) -> None:
         self.canvas = Canvas.empty(size)
         self.shapes: list[Shape] = []
+        self.kinds: list[str] = []
         self._populations = populations
         self._scale = scale / MPP
         self._rng = rng
@@ -139,7 +145,8 @@ class NucleusPainter:
         turn = {name: iter(pairs) for name, pairs in drawn.items()}
         for seat in seats:
             shape, look = next(turn[seat.population])
-            self._paint(shape, look, self._populations[seat.population])
+            if self._paint(shape, look, self._populations[seat.population]):
+                self.kinds.append(seat.population)
 
     def _draw(self, name: str, seats: Sequence[Seat]) -> list[tuple[Shape, Look]]:
         kind, rng, count = self._populations[name], self._rng, len(seats)
@@ -167,19 +174,22 @@ class NucleusPainter:
             pairs.append((shape, Look(density[i], edge[i], bool(halo[i]), side, nucleoli)))
         return pairs
 
-    def _paint(self, shape: Shape, look: Look, kind: Population) -> None:
+    def _paint(self, shape: Shape, look: Look, kind: Population) -> bool:
+        """Draws the nucleus if its place can be claimed, and says whether it was."""
         size = len(self.canvas.instances)
         reach = 1.15 * shape.a + abs(shape.bend) + self.MARGIN
         top, bottom = max(int(shape.y - reach), 0), min(int(shape.y + reach) + 1, size)
         left, right = max(int(shape.x - reach), 0), min(int(shape.x + reach) + 1, size)
         if bottom - top < 3 or right - left < 3:
-            return
+            return False
         window = np.s_[top:bottom, left:right]
         ys, xs = np.mgrid[top:bottom, left:right].astype(np.float64)
         depth = shape.depth(xs, ys)
-        if self._claim(window, depth > 0, full_area=np.pi * shape.a * shape.b):
-            self.shapes.append(shape)
-            self._stain(window, depth, look=look, kind=kind, shape=shape, xs=xs, ys=ys)
+        if not self._claim(window, depth > 0, full_area=np.pi * shape.a * shape.b):
+            return False
+        self.shapes.append(shape)
+        self._stain(window, depth, look=look, kind=kind, shape=shape, xs=xs, ys=ys)
+        return True
 
     def _claim(
         self, window: tuple[slice, slice], mask: NDArray[np.bool_], full_area: float

@@ -99,6 +99,26 @@ class Stroma:
 
 
 @dataclass(frozen=True)
+class Ki67:
+    """Immunohistochemistry in place of H&E: nuclei that divide are brown.
+
+    Attributes:
+        tumour: The populations that are tumour.
+        index: Lowest and highest share of a case's tumour nuclei that are positive.
+        others: Share of positive nuclei of other populations.
+        strong, weak: Optical density of the brown.
+        share_weak: Share of the positive nuclei that are weak.
+    """
+
+    tumour: tuple[str, ...]
+    index: tuple[float, float]
+    others: dict[str, float]
+    strong: Spread
+    weak: Spread
+    share_weak: float
+
+
+@dataclass(frozen=True)
 class Organ:
     """All that the drawing of one organ needs.
 
@@ -110,6 +130,9 @@ class Organ:
         vessels: Mean number of blood vessels in an image.
         melanin: Pigment load of the most pigmented cases, 0 to 1.
         size_jitter: Standard deviation between cases of the logarithm of nuclear size.
+        ki67: How its nuclei are immunostained; None is H&E.
+        pixels: Pixels of the drawing, along one axis, to one of the image.
+        site: The organ as its card names it, where that is not the name of the drawing.
     """
 
     tissue: str
@@ -122,3 +145,11 @@ class Organ:
     vessels: float = 0.5
     melanin: float = 0.0
     size_jitter: float = 0.08
+    ki67: Ki67 | None = None
+    pixels: int = 1
+    site: str = ""
+
+    @property
+    def mpp(self) -> float:
+        """µm per pixel of its images."""
+        return MPP * self.pixels

@@ -1,13 +1,23 @@
 """What each organ looks like, in numbers; all lengths in µm.
 
 Sizes and densities of breast, colon, kidney and brain follow annotated H&E at 40x; those of eye and
-liver follow textbooks (uveal melanoma: spindle cells with pale nuclei, melanin). They are meant to
-look plausible, and to differ from one another as organs do, not to be measured.
+liver follow textbooks (uveal melanoma: spindle cells with pale nuclei, melanin), the neuroendocrine
+tumour of the pancreas paper 001 and photographs of Ki67. They are meant to look plausible, and to
+differ from one another as organs do, not to be measured.
 """
 
 from __future__ import annotations
 
-from transfer_kit.data.synthetic.organ import Cytoplasm, Organ, Population, Spread, Stroma
+from dataclasses import replace
+
+from transfer_kit.data.synthetic.organ import (
+    Cytoplasm,
+    Ki67,
+    Organ,
+    Population,
+    Spread,
+    Stroma,
+)
 from transfer_kit.data.synthetic.stain import Stain
 
 LYMPHOCYTE = Population(
@@ -192,6 +202,58 @@ BRAIN = Organ(
     size_jitter=0.1,
 )
 
+PANCREAS_KI67 = Organ(
+    tissue="nests",
+    populations={
+        "tumour": Population(
+            Spread(8.6, 0.8),
+            Spread(1.18, 0.12),
+            Spread(0.36, 0.06),
+            rim=0.45,
+            chromatin=0.26,
+            nucleoli=(0, 1),
+            irregularity=0.03,
+            halo=0.0,
+        ),
+        "acinar": Population(
+            Spread(7.4, 0.6),
+            Spread(1.1, 0.08),
+            Spread(0.38, 0.06),
+            rim=0.4,
+            chromatin=0.22,
+            nucleoli=(1, 1),
+            irregularity=0.025,
+            halo=0.0,
+        ),
+        "lymphocyte": replace(LYMPHOCYTE, haematoxylin=Spread(0.6, 0.06), halo=0.15),
+        "fibroblast": replace(FIBROBLAST, haematoxylin=Spread(0.44, 0.07)),
+        "endothelial": replace(ENDOTHELIUM, haematoxylin=Spread(0.46, 0.07)),
+    },
+    nuclei_per_mm2=(2500, 9500),
+    median_length_um=(6.5, 10.5),
+    # Counterstained with haematoxylin alone: what eosin is elsewhere is a faint background here.
+    stain=Stain(
+        haematoxylin=(0.69, 0.60, 0.37),
+        eosin=(0.50, 0.58, 0.64),
+        blood=(0.36, 0.45, 0.82),
+        blood_strength=0.3,
+        strength_jitter=0.15,
+    ),
+    cytoplasm=Cytoplasm(eosin=0.06, haematoxylin=0.075, granularity=0.3, membrane=0.02, cleft=0.3),
+    stroma=Stroma(eosin=0.055, haematoxylin=0.02, contrast=0.3, cleft=0.3),
+    vessels=1.2,
+    ki67=Ki67(
+        tumour=("tumour",),
+        index=(0.03, 0.5),
+        others={"lymphocyte": 0.06, "endothelial": 0.02, "acinar": 0.01, "fibroblast": 0.01},
+        strong=Spread(0.85, 0.16),
+        weak=Spread(0.42, 0.06),
+        share_weak=0.25,
+    ),
+    pixels=2,
+    site="pancreas",
+)
+
 BY_NAME = {
     "breast": BREAST,
     "eye": EYE,
@@ -199,4 +261,5 @@ BY_NAME = {
     "kidney": KIDNEY,
     "liver": LIVER,
     "brain": BRAIN,
+    "pancreas-ki67": PANCREAS_KI67,
 }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from transfer_kit.data.synthetic.noise import Field
 
-DYES = ("haematoxylin", "eosin", "blood", "melanin")
+DYES = ("haematoxylin", "eosin", "blood", "melanin", "dab")
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class Stain:
     """How one organ's sections are stained, and how much that varies from laboratory to laboratory.
 
     Attributes:
-        haematoxylin, eosin, blood, melanin: Optical densities of red, green and blue, any length.
+        haematoxylin, eosin, blood, melanin, dab: Optical densities of red, green and blue, any
+            length; diaminobenzidine (DAB) is the brown of immunohistochemistry.
         hue_jitter: Standard deviation of a unit vector's components between cases.
         strength_jitter: Standard deviation of the logarithm of a dye's strength between cases.
-        haematoxylin_strength, eosin_strength: Factors on the concentrations of all cases.
+        haematoxylin_strength, eosin_strength, blood_strength: Factors on the concentrations of all
+            cases.
     """
 
     haematoxylin: tuple[float, float, float] = (0.60, 0.71, 0.36)
@@ -33,10 +35,12 @@ class Stain:
     blood: tuple[float, float, float] = (0.13, 0.78, 0.62)
     # Melanin absorbs the more the shorter the wave: brown, never violet.
     melanin: tuple[float, float, float] = (0.42, 0.56, 0.71)
+    dab: tuple[float, float, float] = (0.27, 0.57, 0.78)
     hue_jitter: float = 0.035
     strength_jitter: float = 0.2
     haematoxylin_strength: float = 1.0
     eosin_strength: float = 1.0
+    blood_strength: float = 1.0
 
 
 def stained(

@@ -27,6 +27,8 @@ class Tissue:
         eosin, haematoxylin: Extra optical density (mucin, basement membranes, fibrils).
         cell_centres: Cell bodies without a nucleus in the section `(N, 2)`, x, y.
         blood: Red blood cells `(N, 2)`, x, y.
+        tumour: How much of a pixel lies in the tumour, its septa included, 0 to 1; None where an
+            organ does not tell.
     """
 
     cells: Field
@@ -37,6 +39,7 @@ class Tissue:
     haematoxylin: Field | float = 0.0
     cell_centres: Field = field(default_factory=lambda: np.zeros((0, 2)))
     blood: Field = field(default_factory=lambda: np.zeros((0, 2)))
+    tumour: Field | None = None
 
     @property
     def size(self) -> int:
