@@ -10,6 +10,7 @@ from transfer_kit.data.images import read_image
 from transfer_kit.data.sample import Sample
 from transfer_kit.data.splits import Amount
 from transfer_kit.errors import UserError
+from transfer_kit.wording import counted
 
 FEWEST_TO_SPARE = 8
 """Labelled images from which on some judge rather than train: one or two judge poorly."""
@@ -91,8 +92,7 @@ def refuse_empty_splits(name: str, target: Dataset) -> None:
         else "label images of at least 3 cases (patients), so that there is one for each split"
     )
     raise UserError(
-        f"{name} has no {' and no '.join(missing)} case "
-        f"({count} case{'s' * (count != 1)} in all); {mend}."
+        f"{name} has no {' and no '.join(missing)} case ({counted(count, 'case')} in all); {mend}."
     )
 
 

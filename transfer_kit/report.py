@@ -20,6 +20,7 @@ from transfer_kit.evaluation import (
     precision_recall_figure,
 )
 from transfer_kit.inference.writers import write_png
+from transfer_kit.wording import counted
 
 
 def column_titles(*, has_base: bool) -> dict[str, str]:
@@ -36,8 +37,9 @@ def comparison_table(columns: Mapping[str, DetectionScores], radius_um: float) -
     """One titled column a detector, one row a figure, all on the same test images."""
     any_scores = next(iter(columns.values()))
     table = Table(
-        title=f"{any_scores.n_images} test images of {any_scores.n_cases} cases, "
-        f"{any_scores.n_nuclei} nuclei, matched within {radius_um:g} µm"
+        title=f"{counted(any_scores.n_images, 'test image')} of "
+        f"{counted(any_scores.n_cases, 'case')}, {counted(any_scores.n_nuclei, 'nucleus')}, "
+        f"matched within {radius_um:g} µm"
     )
     table.add_column("")
     for title in columns:
@@ -53,7 +55,7 @@ def score_rows(scores: DetectionScores) -> dict[str, str]:
     interval = (
         "–"
         if scores.f1_low is None or scores.f1_high is None
-        else f"{scores.f1_low:.3f} to {scores.f1_high:.3f}"
+        else f"{scores.f1_low:.3f}–{scores.f1_high:.3f}"
     )
     distance = scores.distance_median
     return {
@@ -92,6 +94,8 @@ def write_overlays(
     radius_um: float,
 ) -> None:
     """True, false and missed nuclei of the first samples examined, the columns side by side."""
+    # As `examine` does: without known nuclei nothing is true or false.
+    samples = [sample for sample in samples if sample.annotation().knows_nuclei]
     for position, sample in enumerate(samples):
         image = sample.image()
         panels: list[tuple[str, NDArray[np.uint8]]] = []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +14,22 @@ from transfer_kit.evaluation import (
     DetectionScores,
     Difference,
     Evaluated,
-    best_threshold,
+    SegmentationScores,
+    adopt,
+    calibrate,
     evaluate,
+    evaluate_segmentation,
     examine,
     paired_difference,
 )
 from transfer_kit.plan import Plan
 from transfer_kit.run_folder import begin, remember, write_results
-from transfer_kit.run_tracking import log_inputs, log_outputs, tags_of
+from transfer_kit.run_tracking import log_inputs, log_outputs, tag_as_compared, tags_of
 from transfer_kit.start import start_detector
-from transfer_kit.tracking import open_tracking
+from transfer_kit.tracking import TrackedRun, Tracking, open_tracking
 from transfer_kit.training.record import complete_card, describe_data
 from transfer_kit.training.train import Trained, train
+from transfer_kit.transfer.freezing import summarise_blocks, trainable_parameters
 
 COLUMNS = ("base", "base_recalibrated", "finetuned", "scratch")
 
@@ -33,6 +40,17 @@ class Column:
 
     examined: list[Evaluated]
     scores: DetectionScores
+
+    @cached_property
+    def segmentation(self) -> SegmentationScores | None:
+        """Of whole nuclei; None where they are not annotated or not found whole."""
+        return evaluate_segmentation(self.examined, threshold=self.scores.threshold)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its figures, ready for JSON."""
+        whole = self.segmentation
+        told = {"test": self.scores.as_dict()}
+        return told if whole is None else told | {"segmentation": whole.as_dict()}
 
 
 @dataclass(frozen=True)
@@ -47,16 +65,23 @@ class Forgetting:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of a recipe; `folder` and the MLflow run hold the same."""
+    """What came of a recipe; `folder` and the MLflow run hold the same.
+
+    Attributes:
+        columns: By name, those of `COLUMNS` that were measured.
+        learned: The column of the detector that this run trained.
+        scratch: The run of the training from scratch that it was compared with.
+    """
 
     folder: Path
     mlflow_run_id: str
     plan: Plan
     columns: dict[str, Column]
-    forgetting: tuple[Forgetting, ...]
-    gain: Difference | None
     trained: Trained
-    scratch: Trained | None
+    learned: str = "finetuned"
+    forgetting: tuple[Forgetting, ...] = ()
+    gain: Difference | None = None
+    scratch: RunResult | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -70,9 +95,7 @@ class RunResult:
             "trainable_parameters": self.plan.trainable,
             "seconds": round(self.trained.seconds, 1),
             **{
-                name: {"test": self.columns[name].scores.as_dict()}
-                if name in self.columns
-                else None
+                name: self.columns[name].as_dict() if name in self.columns else None
                 for name in COLUMNS
             },
             "gain_over_recalibrated": None if self.gain is None else self.gain.as_dict(),
@@ -90,11 +113,7 @@ class RunResult:
 
 
 def run_recipe(
-    plan: Plan,
-    folder: Path,
-    *,
-    device: str = "auto",
-    compare_scratch: bool = False,
+    plan: Plan, folder: Path, *, device: str = "auto", compare_scratch: bool = False
 ) -> RunResult:
     """Carry out a plan; where `folder` holds an interrupted run of it, go on from there.
 
@@ -102,39 +121,93 @@ def run_recipe(
         UserError: the device or the MLflow store cannot be used (then nothing is written), the loss
             became infinite, or no space is left; what was there is kept.
     """
-    recipe = plan.recipe
     plan.start.to(device)
     tracking = open_tracking(experiment=plan.target_name)
-    options = begin(folder, recipe, compare_scratch=compare_scratch)
+    run = _begun(plan, folder, tracking, name=folder.name, compare_scratch=compare_scratch)
+    with run as tracked:
+        columns = _measure_base(plan, device)
+        title = "fine-tuning" if plan.base else "training"
+        trained = _train(plan, folder, tracked, device=device, title=title)
+        columns["finetuned"] = _measure(trained.detector, plan, device)
+        scratch = _run_scratch(plan, folder, tracked, tracking, device) if compare_scratch else None
+        columns |= scratch.columns if scratch else {}
+        result = RunResult(
+            folder=folder,
+            mlflow_run_id=tracked.run_id,
+            plan=plan,
+            columns=columns,
+            trained=trained,
+            forgetting=_measure_forgetting(plan, trained.detector, device),
+            gain=_gain(columns),
+            scratch=scratch,
+        )
+        _keep(result, tracked, name=folder.name)
+    return result
+
+
+def _run_scratch(
+    finetuning: Plan, folder: Path, beside: TrackedRun, tracking: Tracking, device: str
+) -> RunResult:
+    """The same steps and labels starting from nothing: a run of its own beside the fine-tuning."""
+    plan, name = _from_nothing(finetuning), f"{folder.name}-scratch"
+    folder = folder / "scratch"
+    with _begun(plan, folder, tracking, name=name) as tracked:
+        tag_as_compared(tracked, beside)
+        trained = _train(plan, folder, tracked, device=device, title="from scratch")
+        result = RunResult(
+            folder=folder,
+            mlflow_run_id=tracked.run_id,
+            plan=plan,
+            columns={"scratch": _measure(trained.detector, plan, device)},
+            trained=trained,
+            learned="scratch",
+        )
+        _keep(result, tracked, name=name)
+    return result
+
+
+def _from_nothing(plan: Plan) -> Plan:
+    """The same labels, steps and kind of detector without the base."""
+    recipe = plan.recipe.replaced(base="none", freeze=0, **{"train.batch_norm": "train"})
+    start = start_detector(recipe, None, plan.targets, plan.train)
+    return replace(
+        plan,
+        recipe=recipe,
+        base=None,
+        start=start,
+        held_out=(),
+        blocks=tuple(summarise_blocks(start.network)),
+        trainable=trainable_parameters(start.network),
+        notes=(),
+    )
+
+
+@contextmanager
+def _begun(
+    plan: Plan, folder: Path, tracking: Tracking, *, name: str, compare_scratch: bool = False
+) -> Iterator[TrackedRun]:
+    """The plan's MLflow run, new, or gone on with where `folder` holds an interrupted one."""
+    options = begin(folder, plan.recipe, compare_scratch=compare_scratch)
     run = tracking.start_run(
-        folder.name, tags=tags_of(plan), folder=folder, run_id=options.get("mlflow_run_id")
+        name, tags=tags_of(plan), folder=folder, run_id=options.get("mlflow_run_id")
     )
     with run as tracked:
         remember(folder, mlflow_run_id=tracked.run_id)
         log_inputs(plan, tracked)
-        columns = _measure_base(plan, device)
-        trained = train(
-            plan.start,
-            plan.train,
-            plan.validation,
-            recipe,
-            folder=folder / "checkpoints",
-            device=device,
-            record=lambda point, step: tracked.log_metrics(point, step=step),
-            title="fine-tuning" if plan.base else "training",
-        )
-        columns["finetuned"] = _measure(trained.detector, plan, device)
-        scratch = _train_scratch(plan, folder, device) if compare_scratch else None
-        if scratch is not None:
-            columns["scratch"] = _measure(scratch.detector, plan, device)
-        forgetting = _measure_forgetting(plan, trained.detector, device)
-        _complete_card(plan, trained, columns["finetuned"].scores, name=folder.name)
-        result = RunResult(
-            folder, tracked.run_id, plan, columns, forgetting, _gain(columns), trained, scratch
-        )
-        write_results(result)
-        log_outputs(result, tracked)
-    return result
+        yield tracked
+
+
+def _train(plan: Plan, folder: Path, tracked: TrackedRun, *, device: str, title: str) -> Trained:
+    return train(
+        plan.start,
+        plan.train,
+        plan.validation,
+        plan.recipe,
+        folder=folder / "checkpoints",
+        device=device,
+        record=lambda point, step: tracked.log_metrics(point, step=step),
+        title=title,
+    )
 
 
 def _measure(detector: Detector, plan: Plan, device: str) -> Column:
@@ -146,29 +219,19 @@ def _measure(detector: Detector, plan: Plan, device: str) -> Column:
 
 
 def _measure_base(plan: Plan, device: str) -> dict[str, Column]:
-    """The base with its own threshold, and with one chosen on all of the target's few labels."""
+    """The base as it is, and calibrated on all of the target's few labels."""
     if plan.base is None:
         return {}
     radius_um = plan.recipe.evaluation.radius_um
     as_it_is = _measure(plan.base, plan, device)
-    labelled = examine(plan.base, [*plan.train, *plan.validation])
-    recalibrated = best_threshold(labelled, radius_um=radius_um).value
-    scores = evaluate(as_it_is.examined, radius_um=radius_um, threshold=recalibrated)
+    labelled = [*plan.train, *plan.validation]
+    recalibrated = Detector(plan.base.network, plan.base.codec, plan.base.card.model_copy())
+    adopt(recalibrated, calibrate(plan.base, labelled, radius_um=radius_um))
+    if recalibrated.codec != plan.base.codec:
+        return {"base": as_it_is, "base_recalibrated": _measure(recalibrated, plan, device)}
+    # The candidates are the same, so the test images need not be looked at again.
+    scores = evaluate(as_it_is.examined, radius_um=radius_um, threshold=recalibrated.card.threshold)
     return {"base": as_it_is, "base_recalibrated": Column(as_it_is.examined, scores)}
-
-
-def _train_scratch(plan: Plan, folder: Path, device: str) -> Trained:
-    """The same recipe, steps and labels, starting from nothing."""
-    recipe = plan.recipe.replaced(base="none", freeze=0, **{"train.batch_norm": "train"})
-    return train(
-        start_detector(recipe, None, plan.targets, plan.train),
-        plan.train,
-        plan.validation,
-        recipe,
-        folder=folder / "scratch" / "checkpoints",
-        device=device,
-        title="from scratch",
-    )
 
 
 def _measure_forgetting(plan: Plan, after: Detector, device: str) -> tuple[Forgetting, ...]:
@@ -195,7 +258,15 @@ def _gain(columns: dict[str, Column]) -> Difference | None:
     return paired_difference(tuned.scores, base.scores)
 
 
-def _complete_card(plan: Plan, trained: Trained, scores: DetectionScores, *, name: str) -> None:
+def _keep(result: RunResult, tracked: TrackedRun, *, name: str) -> None:
+    """Complete the card of what was trained; leave all in the folder, and the same in MLflow."""
+    _complete_card(result, name)
+    write_results(result)
+    log_outputs(result, tracked)
+
+
+def _complete_card(result: RunResult, name: str) -> None:
+    plan, trained = result.plan, result.trained
     card, first = trained.detector.card, plan.targets[0].card
     card.name, card.organ, card.stain = name, first.organ, first.stain
     card.steps, card.seconds = trained.steps, round(trained.seconds, 1)
@@ -207,5 +278,5 @@ def _complete_card(plan: Plan, trained: Trained, scores: DetectionScores, *, nam
         learned=[*learned, *judged],
         held_out=describe_data(plan.targets, plan.test, "test"),
         base=plan.base.card if plan.base else None,
-        scores=scores,
+        scores=result.columns[result.learned].scores,
     )

@@ -75,9 +75,8 @@ def write_results(result: RunResult) -> None:
     folder, recipe = result.folder, result.plan.recipe
     result.trained.detector.save(folder / DETECTOR)
     titles = column_titles(has_base=result.plan.base is not None)
-    curves = {titles["finetuned"]: result.trained.curve}
-    if result.scratch is not None:
-        curves[titles["scratch"]] = result.scratch.curve
+    runs = [result, *([result.scratch] if result.scratch else [])]
+    curves = {titles[run.learned]: run.trained.curve for run in runs}
     rows = [{"training": title, **point} for title, curve in curves.items() for point in curve]
     with replacing(folder / "curves.csv") as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)

@@ -24,14 +24,10 @@ METRICS = (
     "distance_median",
     "threshold",
 )
-"""Of each column; `test/…` is what the run trained, the others are named after the column."""
+"""Of each column."""
 
-PREFIXES = {
-    "finetuned": "test",
-    "base": "test_base",
-    "base_recalibrated": "test_base_recalibrated",
-    "scratch": "test_scratch",
-}
+WHOLE_NUCLEI = ("aji", "pq", "dice")
+"""Of columns whose codec finds instances, beside them."""
 
 
 def tags_of(plan: Plan) -> dict[str, str]:
@@ -46,6 +42,13 @@ def tags_of(plan: Plan) -> dict[str, str]:
         "stain": start.stain,
         "labels": recipe.labels,
     }
+
+
+def tag_as_compared(one: TrackedRun, other: TrackedRun) -> None:
+    """Let two runs name each other by `compared_with`, where MLflow has given them identifiers."""
+    for tracked, compared in ((one, other), (other, one)):
+        if compared.run_id:
+            tracked.log_tags({"compared_with": compared.run_id})
 
 
 def log_inputs(plan: Plan, tracked: TrackedRun) -> None:
@@ -75,10 +78,17 @@ def _log_dataset(
 
 
 def log_outputs(result: RunResult, tracked: TrackedRun) -> None:
-    """Figures of merit, pictures, files and the Detector."""
+    """Figures of merit, pictures, files and the Detector.
+
+    `test/…` is what the run itself trained; other columns are `test_base/…` and so on.
+    """
     for name, column in result.columns.items():
+        prefix = "test" if name == result.learned else f"test_{name}"
         scores = column.scores.as_dict()
-        values = {f"{PREFIXES[name]}/{key}": scores.get(key) for key in METRICS}
+        values = {f"{prefix}/{key}": scores.get(key) for key in METRICS}
+        if column.segmentation is not None:
+            whole = column.segmentation.as_dict()
+            values |= {f"{prefix}/{key}": whole[key] for key in WHOLE_NUCLEI}
         tracked.log_metrics({k: v for k, v in values.items() if v is not None})
     for part in result.forgetting:
         where = f"held_out/{part.dataset}"

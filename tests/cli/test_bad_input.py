@@ -79,6 +79,11 @@ def refused(lab, *words):
             "down4, up1, up2, up3, up4, output) and at least the last must learn; choose 0 to 9.",
         ),
         (
+            ["finetune", "--base", "none", "--target", TARGET, "--compare-scratch"],
+            "--compare-scratch compares a fine-tuning with a training from scratch, and "
+            "--base none is one; leave one of the two out.",
+        ),
+        (
             [*FINETUNE, "--labels", "lots"],
             "'lots' is not an amount of labels; write a percentage of the images ('20%'), a "
             "number of images ('5'), or of cases ('3 cases', '20% cases').",
@@ -137,7 +142,7 @@ def test_a_folder_without_annotations_is_refused_with_or_without_a_card(lab):
     assert "has no annotation; add one, or leave the image out" in said
     (lab / TARGET / "dataset.yaml").unlink()
     said = refused(lab, *FINETUNE)
-    assert said.startswith("eye-lab has 16 images, but no annotation for any of them")
+    assert said.startswith("eye-lab has 16 images, but no annotation for any;")
 
 
 def test_a_folder_without_images_is_refused(lab):
@@ -260,7 +265,7 @@ def whole_files_alone(folder):
         ("pathlib.Path.write_text", "No space is left to write runs/"),
         ("pathlib.Path.write_bytes", "No space is left to write runs/"),
         ("pandas.DataFrame.to_csv", "No space is left to write runs/"),
-        ("tempfile.mkstemp", "The decoded images cannot be written to "),
+        ("tempfile.TemporaryFile", "The decoded images cannot be written to "),
         ("transfer_kit.run.write_results", "No space is left on a disk that is written to"),
     ],
 )

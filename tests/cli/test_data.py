@@ -52,9 +52,25 @@ def test_the_list_has_embedded_added_and_shipped_datasets(bare):
     assert rows["mine"]["origin"] == "added"
     assert rows["mine"]["images"] == str(bare.resolve())
     assert rows["tnbc"]["images"] == "not on this machine"
-    text = run("list")
-    assert "tnbc" in text
-    assert "CC BY 4.0" in text
+    assert rows["tnbc"]["licence"] == "CC BY 4.0"
+
+
+def test_in_80_columns_the_list_has_a_line_for_each_shipped_and_embedded_dataset(bare, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run("add", bare, *DESCRIBED)
+    header, *lines = [line.split("  ") for line in run("list").splitlines()]
+    rows = run_json("list")
+    assert [cell.strip() for cell in header if cell.strip()] == [
+        *("dataset", "organ", "stain", "licence", "images")
+    ]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines[: len(rows)]]
+    assert [line[:3] for line in cells] == [[r["name"], r["organ"], r["stain"]] for r in rows]
+    told = {line[0]: line[3:] for line in cells}
+    assert told["breast"] == ["open", "synthetic"]
+    assert told["mine"] == ["private", "here"]
+    assert told["monuseg-kidney"] == ["non-commercial", "not here"]
+    assert told["vgg-cells"] == ["unstated", "not here"]
+    assert "data show NAME" in "  ".join(lines[-1])
 
 
 def test_show_counts_images_cases_and_nuclei_by_split(folder, tmp_path):
@@ -85,7 +101,7 @@ def test_check_exits_with_1_where_there_is_an_error(folder, tmp_path):
     assert codes == ["outside", "duplicate-points"]
     assert (tmp_path / "s.png").is_file()
     text = run("check", folder, code=1)
-    assert "1 errors, 1 warnings" in text
+    assert "1 error, 1 warning" in text
     assert run_json("check", folder, "--ignore", "outside")["errors"] == 0
 
 
@@ -136,7 +152,7 @@ def test_add_of_a_folder_without_annotations_is_refused(tmp_path):
     folder = tmp_path / "images-only"
     (folder / "images").mkdir(parents=True)
     Image.fromarray(np.full((50, 50, 3), 200, np.uint8)).save(folder / "images" / "a.png")
-    with pytest.raises(UserError, match="has 1 images, but no annotation for any of them"):
+    with pytest.raises(UserError, match="has 1 image, but no annotation for any;"):
         run("add", folder, *DESCRIBED)
 
 

@@ -57,7 +57,7 @@ def test_figures_and_overlays_are_written_where_they_are_asked_for(finished, tmp
 def test_cases_that_the_detector_learned_from_are_told(lab):
     words = ("--model", BASE, "--target", OWN, "--split", "all")
     assert measured(*words)["cases_learned_from"] == ["c00"]
-    assert "learned from 1 of these 3 cases" in transfer_kit("evaluate", *words).out
+    assert "learned from 1 of the 3 cases" in transfer_kit("evaluate", *words).out
     assert measured("--model", BASE, "--target", TARGET)["cases_learned_from"] == []
 
 

@@ -131,9 +131,20 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(lab):
     document = transfer_kit(
         *("finetune", "--base", BASE, "--target", TARGET, "--labels", "5", "--dry-run", "--json")
     ).json
-    assert (document["n_train_images"], document["n_validation_images"]) == (3, 2)
+    assert (document["n_train_images"], document["n_validation_images"]) == (5, 0)
     assert document["n_test_images"] == 4
     assert listing(lab) == before
+
+
+def test_a_single_image_case_block_or_crop_is_told_as_one(lab):
+    said = transfer_kit(
+        *("finetune", "--base", BASE, "--target", TARGET, "--labels", "1", "--freeze", 1),
+        *("--set", "train.batch_size=1", "--dry-run"),
+    ).out
+    assert "1: 1 training image of 1 case with " in said
+    assert " nuclei, 0 validation images" in said
+    assert "1 block (input)" in said
+    assert " steps of 1 crop of " in said
 
 
 def test_without_base_or_validation_the_detector_is_called_trained(lab):
@@ -169,7 +180,7 @@ def test_a_recipe_file_is_laid_under_the_options(lab):
     )
     assert "9 steps of 7 crops" in plan.out
     assert "2 blocks" in plan.out
-    assert "5: 3 training images" in plan.out
+    assert "5: 5 training images" in plan.out
 
 
 def test_a_shipped_recipe_goes_by_its_name(lab):
@@ -177,7 +188,7 @@ def test_a_shipped_recipe_goes_by_its_name(lab):
         *("finetune", "--recipe", "papers/micronet", "--target", TARGET, "--dry-run"),
         *("--set", "network.options.width=4"),
     )
-    assert "100000 steps of 4 crops of 200² px" in plan.out
+    assert "100,000 steps of 4 crops of 200² px" in plan.out
 
 
 def same_but_for(one, other, *left_out):
@@ -186,33 +197,52 @@ def same_but_for(one, other, *left_out):
     }
 
 
-def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(finished, lab):
+def mlflow_ids(run):
+    """The identifiers that the folders know: the fine-tuning's, and the scratch training's."""
+    files = (run / "options.json", run / "scratch" / "options.json")
+    return [json.loads(file.read_text())["mlflow_run_id"] for file in files if file.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("killed_in", "trainings_begun"), [("checkpoints", 1), ("scratch/checkpoints", 2)]
+)
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
+    finished, lab, killed_in, trainings_begun
+):
     process = started(*WHOLE)
-    checkpoint = wait_for(process, "runs/*/checkpoints/last.ckpt")
+    checkpoint = wait_for(process, f"runs/*/{killed_in}/last.ckpt")
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    run = checkpoint.parents[1]
-    begun = json.loads((run / "options.json").read_text())
+    (run,) = (lab / "runs").iterdir()
+    begun = mlflow_ids(run)
+    assert len(begun) == trainings_begun
     assert not (run / "metrics.json").exists()
     assert torch.load(checkpoint, weights_only=True)["step"] < 16
+    assert not list((lab / "temporary").glob("transfer-kit-*"))
 
     document = transfer_kit("finetune", "--resume", run, "--device", "cpu", "--json").json
 
     same_but_for(document, finished.said.json, "run", "mlflow_run_id", "seconds")
-    one, other = (load_file(folder / "detector.safetensors") for folder in (run, finished.run))
-    assert all(one[name].numpy().tobytes() == other[name].numpy().tobytes() for name in other)
-    assert (run / "recipe.yaml").read_bytes() == (finished.run / "recipe.yaml").read_bytes()
-    assert (run / "curves.csv").read_bytes() == (finished.run / "curves.csv").read_bytes()
+    for folder, other in ((run, finished.run), (run / "scratch", finished.run / "scratch")):
+        one, two = (load_file(each / "detector.safetensors") for each in (folder, other))
+        assert all(one[name].numpy().tobytes() == two[name].numpy().tobytes() for name in two)
+        assert (folder / "recipe.yaml").read_bytes() == (other / "recipe.yaml").read_bytes()
+        assert (folder / "curves.csv").read_bytes() == (other / "curves.csv").read_bytes()
     assert set(listing(run)) == set(listing(finished.run))
 
-    assert document["mlflow_run_id"] == begun["mlflow_run_id"]
+    tuned, scratch = mlflow_ids(run)
+    assert [tuned, scratch][:trainings_begun] == begun
+    assert document["mlflow_run_id"] == tuned
     client = MlflowClient(tracking_uri=store_uri())
     experiment = client.get_experiment_by_name(TARGET)
-    (logged,) = client.search_runs([experiment.experiment_id])
-    assert logged.info.run_id == document["mlflow_run_id"]
-    assert logged.info.status == "FINISHED"
-    points = {(p.step, p.value) for p in client.get_metric_history(logged.info.run_id, "val/f1")}
-    assert sorted(step for step, _ in points) == [0, 4, 8, 12, 16]
+    logged = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+    assert set(logged) == {tuned, scratch}
+    for run_id, steps in ((tuned, [0, 4, 8, 12, 16]), (scratch, [4, 8, 12, 16])):
+        assert logged[run_id].info.status == "FINISHED"
+        points = {(p.step, p.value) for p in client.get_metric_history(run_id, "val/f1")}
+        assert sorted(step for step, _ in points) == steps
+    assert logged[tuned].data.tags["compared_with"] == scratch
+    assert logged[scratch].data.tags["compared_with"] == tuned
 
 
 def test_ctrl_c_in_a_training_keeps_the_checkpoint_and_says_how_to_go_on(lab):
@@ -234,7 +264,7 @@ def test_ctrl_c_in_a_training_keeps_the_checkpoint_and_says_how_to_go_on(lab):
     logged = client.get_run(json.loads((run / "options.json").read_text())["mlflow_run_id"])
     assert logged.info.status == "KILLED"
     plan = transfer_kit("finetune", "--resume", run, "--dry-run")
-    assert "4000 steps" in plan.out
+    assert "4,000 steps" in plan.out
 
 
 def test_ctrl_c_before_the_training_leaves_nothing(lab, monkeypatch):

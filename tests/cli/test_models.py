@@ -49,6 +49,28 @@ def test_the_finished_run_is_added_with_its_figure(finished, tmp_path, monkeypat
     assert shown in transfer_kit("models", "list").out
 
 
+def test_in_80_columns_the_list_has_a_line_for_each_model(lab, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    part = part_of(TARGET, "train", "c07").model_copy(update={"licence": "CC BY-NC-SA 4.0"})
+    scores = {"f1": 0.8731, "f1_low": 0.8578, "f1_high": 0.9109}
+    tiny_base(
+        lab / "long.safetensors",
+        organ="prostate",
+        data=[part],
+        licence=f"CC0-1.0 + {part.licence}",
+        measured=[Measurement(dataset=TARGET, organ="eye", split="test", scores=scores)],
+    )
+    transfer_kit("models", "add", "long.safetensors", "--name", "segmitos-s-prostate")
+    header, *lines = transfer_kit("models", "list").out.splitlines()
+    found = {line.split()[0]: line.split() for line in lines[: len(names())]}
+    assert set(found) == set(names())
+    assert header.split() == ["model", "organ", "µm/px", "F1", "(95", "%)", "licence"]
+    assert found["segmitos-s-prostate"][1:] == [
+        *("prostate", "0.5", "0.873", "(0.858", "to", "0.911)", "non-commercial")
+    ]
+    assert "models show NAME" in lines[-1]
+
+
 def test_show_gives_the_card_and_the_checksum(lab):
     document = transfer_kit("models", "show", BASE, "--json").json
     assert document["sha256"] == weights_hash(BASE)

@@ -5,7 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from transfer_kit.cli.tell import verdicts
-from transfer_kit.evaluation import Difference
+from transfer_kit.data.annotation import Annotation
+from transfer_kit.data.nuclei import Nuclei
+from transfer_kit.evaluation import Difference, Evaluated, evaluate
+from transfer_kit.report import comparison_table
 
 
 def scored(f1):
@@ -91,3 +94,17 @@ def test_forgetting_is_said_where_it_is_more_than_nothing():
         "drawn (embedded stand-in for the base's cases): F1 0.800 before, 0.700 after (-0.100, "
         "forgotten in part).",
     ]
+
+
+@pytest.mark.parametrize(
+    ("images", "title"),
+    [
+        (1, "1 test image of 1 case, 1 nucleus, matched within 2 µm"),
+        (2, "2 test images of 2 cases, 2 nuclei, matched within 2 µm"),
+    ],
+)
+def test_the_table_counts_what_was_tested(images, title):
+    one = Annotation.of_points([[10, 10]]), Nuclei([[10, 10]], [0.9], ("",))
+    examined = [Evaluated(str(n), f"case {n}", 0.25, (64, 64), *one) for n in range(images)]
+    scores = evaluate(examined, radius_um=2, threshold=0.5)
+    assert comparison_table({"trained": scores}, 2).title == title

@@ -76,7 +76,7 @@ def shipped(tmp_path, monkeypatch):
 
 def test_recipes_and_models_that_ship_are_counted(shipped):
     found = surroundings.check_shipped()
-    assert (found.status, found.message) == ("ok", "1 recipes, 1 models")
+    assert (found.status, found.message) == ("ok", "1 recipe and 1 model")
 
 
 def test_weights_that_were_not_fetched_are_told(shipped):

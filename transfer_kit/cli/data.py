@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from transfer_kit.errors import UserError
+from transfer_kit.wording import counted
 
 app = typer.Typer(
     name="data", help="Datasets: list, show, check, add, split, convert.", no_args_is_help=True
@@ -27,8 +28,9 @@ Sheet = Annotated[
 def list_(as_json: Json = False) -> None:
     """All datasets that go by a name, and whether their images are on this machine."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
+    from transfer_kit.cli.licences import in_a_word
     from transfer_kit.stores.datasets import list_datasets
 
     rows = []
@@ -50,14 +52,17 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("dataset", "organ", "stain", "µm/px", "licence", "images")
-    table.columns[0].no_wrap = True
+    name = Column("dataset", no_wrap=True)
+    table = Table(name, "organ", "stain", "licence", "images", box=None, pad_edge=False)
     for row in rows:
-        mpp = f"{row['mpp']:g}" if row["mpp"] else ""
-        organ = f"{row['organ']} (synthetic)" if row["synthetic"] else str(row["organ"])
-        here = "here" if Path(str(row["images"])).is_absolute() else str(row["images"])
-        table.add_row(str(row["name"]), organ, str(row["stain"]), mpp, str(row["licence"]), here)
-    Console().print(table)
+        embedded = row["origin"] == "embedded"
+        here = embedded or Path(str(row["images"])).is_absolute()
+        images = ("synthetic" if row["synthetic"] else "here") if here else "not here"
+        licence = "open" if embedded else in_a_word(str(row["licence"]))
+        table.add_row(str(row["name"]), str(row["organ"]), str(row["stain"]), licence, images)
+    console = Console()
+    console.print(table)
+    console.print("\nScale, licence, cases and source of one: transfer-kit data show NAME")
 
 
 def _where(root: Path | None, origin: str) -> str:
@@ -127,8 +132,9 @@ def check(
                 table.add_row(severity, finding.code, finding.message)
             console.print(table)
         console.print(
-            f"{dataset.name}: {len(dataset)} images of {len(dataset.cases)} cases, "
-            f"{errors} errors, {len(findings) - errors} warnings."
+            f"{dataset.name}: {counted(len(dataset), 'image')} of "
+            f"{counted(len(dataset.cases), 'case')}, {counted(errors, 'error')}, "
+            f"{counted(len(findings) - errors, 'warning')}."
         )
         if written:
             console.print(f"Contact sheet: {written}", soft_wrap=True)
@@ -280,4 +286,5 @@ def convert(
     if as_json:
         print(json.dumps({"path": str(path), "images": len(dataset), "format": format}))
         return
-    Console().print(f"{len(dataset)} images with {format} annotations: {path}", soft_wrap=True)
+    written = f"{counted(len(dataset), 'image')} with {format} annotations"
+    Console().print(f"{written}: {path}", soft_wrap=True)

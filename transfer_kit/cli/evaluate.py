@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from transfer_kit.evaluation import SegmentationScores
 
 
 def evaluate(
@@ -23,17 +26,21 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
 ) -> None:
-    """Measure a detector: precision, recall, F1 with its interval, and distances."""
+    """Measure a detector: precision, recall, F1 with its interval, and distances.
+
+    Where nuclei are annotated and found whole, AJI, panoptic quality and Dice too.
+    """
     from rich.console import Console
 
     from transfer_kit.cli.tell import scores_table
     from transfer_kit.detector import Detector
     from transfer_kit.evaluation import evaluate as score
-    from transfer_kit.evaluation import examine
+    from transfer_kit.evaluation import evaluate_segmentation, examine
     from transfer_kit.plan import cases_learned
     from transfer_kit.report import write_figures, write_overlays
     from transfer_kit.stores.datasets import find_dataset
     from transfer_kit.stores.models import find_weights
+    from transfer_kit.wording import counted
 
     dataset = find_dataset(target)
     part = dataset if split == "all" else dataset.split(split)
@@ -44,20 +51,39 @@ def evaluate(
     learned = cases_learned(detector.card, part)
     examined = examine(detector, samples)
     scores = score(examined, radius_um=radius, threshold=chosen)
+    whole = evaluate_segmentation(examined, threshold=chosen)
     if output is not None:
         columns = {detector.card.name: (examined, chosen)}
         write_figures(output, columns, {}, radius_um=radius)
         write_overlays(output / "overlays", samples, columns, radius_um=radius)
     if as_json:
         document = {"model": detector.card.name, "target": dataset.card.name, "split": split}
-        print(json.dumps({**document, "cases_learned_from": learned, **scores.as_dict()}))
+        figures = {**scores.as_dict(), "segmentation": whole and whole.as_dict()}
+        print(json.dumps({**document, "cases_learned_from": learned, **figures}))
         return
     console = Console()
-    console.print(scores_table(scores, f"{detector.card.name} on {dataset.card.name} ({split})"))
+    table = scores_table(scores, f"{detector.card.name} on {dataset.card.name} ({split})")
+    for name, said in _segmentation_rows(whole).items():
+        table.add_row(name, said)
+    console.print(table)
     if learned:
         console.print(
-            f"[yellow]Note:[/] the detector learned from {len(learned)} of these "
-            f"{scores.n_cases} cases; on them it looks better than it is."
+            f"[yellow]Note:[/] the detector learned from {len(learned)} of the "
+            f"{counted(scores.n_cases, 'case')}; on them it looks better than it is."
         )
     if output is not None:
         console.print(f"Figures and overlays: {output}", soft_wrap=True)
+
+
+def _segmentation_rows(scores: SegmentationScores | None) -> dict[str, str]:
+    """What people read of whole nuclei; nothing where there are none to compare."""
+    if scores is None or scores.aji is None:
+        return {}
+    low, high = scores.aji_low, scores.aji_high
+    interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    return {
+        "AJI, mean over images": f"{scores.aji:.3f}{interval}",
+        "AJI+": f"{scores.aji_plus:.3f}",
+        "PQ (DQ, SQ)": f"{scores.pq:.3f} ({scores.dq:.3f}, {scores.sq:.3f})",
+        "Dice of pixels": f"{scores.dice:.3f}",
+    }

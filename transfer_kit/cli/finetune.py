@@ -66,6 +66,11 @@ def finetune(
     from transfer_kit.plan import make_plan
 
     plan = make_plan(chosen)
+    if compare_scratch and plan.base is None:
+        raise UserError(
+            "--compare-scratch compares a fine-tuning with a training from scratch, and "
+            "--base none is one; leave one of the two out."
+        )
     tell_plan(plan, console, compare_scratch=compare_scratch)
     if dry_run:
         if as_json:

@@ -15,10 +15,11 @@ Json = Annotated[bool, typer.Option("--json", help="The same for programs.")]
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """All detectors, with what they learned from and what was measured."""
+    """All detectors, with their organ, their measured F1 and what their licence allows."""
     from rich.console import Console
     from rich.table import Column, Table
 
+    from transfer_kit.cli.licences import in_a_word
     from transfer_kit.detector import read_card
     from transfer_kit.stores.models import list_models
 
@@ -45,20 +46,14 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(
-        Column("model", no_wrap=True), "organ", "µm/px", "network", "codec", "F1 (95 %)", "licence"
-    )
+    name = Column("model", no_wrap=True)
+    table = Table(name, "organ", "µm/px", "F1 (95 %)", "licence", box=None, pad_edge=False)
     for row, f1 in zip(rows, told, strict=True):
-        table.add_row(
-            str(row["name"]),
-            str(row["organ"]),
-            f"{row['mpp']:g}",
-            str(row["network"]),
-            str(row["codec"]),
-            f1,
-            str(row["licence"]),
-        )
-    Console().print(table)
+        licence = in_a_word(str(row["licence"]))
+        table.add_row(str(row["name"]), str(row["organ"]), f"{row['mpp']:g}", f1, licence)
+    console = Console()
+    console.print(table)
+    console.print("\nNetwork, codec, data and licences of one: transfer-kit models show NAME")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from transfer_kit.evaluation import DetectionScores, Difference
 from transfer_kit.plan import Plan
 from transfer_kit.report import column_titles, comparison_table, score_rows
 from transfer_kit.run import RunResult
+from transfer_kit.wording import counted
 
 FORGOTTEN = -0.02
 """A loss of F1 on the base's own cases from which on it is said."""
@@ -25,25 +26,28 @@ def tell_plan(plan: Plan, console: Console, *, compare_scratch: bool) -> None:
     table.add_row("target", ", ".join(_described(target) for target in plan.targets))
     table.add_row(
         "labels",
-        f"{recipe.labels}: {len(plan.train)} training images of {len(cases)} cases with "
-        f"{plan.n_train_nuclei} nuclei, {len(plan.validation)} validation images",
+        f"{recipe.labels}: {counted(len(plan.train), 'training image')} of "
+        f"{counted(len(cases), 'case')} with {counted(plan.n_train_nuclei, 'nucleus')}, "
+        f"{counted(len(plan.validation), 'validation image')}",
     )
-    table.add_row("test", f"{len(plan.test)} images that nothing is chosen on")
+    table.add_row("test", f"{counted(len(plan.test), 'image')} that nothing is chosen on")
     frozen = [block.name for block in plan.blocks if block.frozen]
     learning = [block.name for block in plan.blocks if not block.frozen]
-    table.add_row("frozen", f"{len(frozen)} blocks ({', '.join(frozen)})" if frozen else "none")
-    table.add_row(
-        "learning", f"{len(learning)} blocks ({', '.join(learning)}), {plan.trainable:,} parameters"
-    )
+    table.add_row("frozen", _blocks(frozen) if frozen else "none")
+    table.add_row("learning", f"{_blocks(learning)}, {counted(plan.trainable, 'parameter')}")
     train = recipe.train
     table.add_row(
         "training",
-        f"{train.steps} steps of {train.batch_size} crops of {recipe.patches.size_px}² px"
-        + (", and as many from scratch" if compare_scratch else ""),
+        f"{counted(train.steps, 'step')} of {counted(train.batch_size, 'crop')} of "
+        f"{recipe.patches.size_px}² px" + (", and as many from scratch" if compare_scratch else ""),
     )
     console.print(table)
     for note in plan.notes:
         console.print(f"[yellow]Note:[/] {note}.")
+
+
+def _blocks(names: list[str]) -> str:
+    return f"{counted(len(names), 'block')} ({', '.join(names)})"
 
 
 def _described(target: Dataset) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from transfer_kit.errors import UserError
+from transfer_kit.wording import counted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,7 +100,8 @@ def _send_unsent(client: MlflowClient, uri: str) -> None:
             print(f"{file}: left to its run, which may still be going on", file=sys.stderr)
             continue
         left = send_unsent(file, client, store=uri)
-        print(f"{file}: {f'{left} records still unsent' if left else 'sent'}", file=sys.stderr)
+        said = f"{counted(left, 'record')} still unsent" if left else "sent"
+        print(f"{file}: {said}", file=sys.stderr)
 
 
 def _show(page: str, *, browser: bool) -> None:

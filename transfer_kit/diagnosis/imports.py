@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from transfer_kit.diagnosis.check import Check, Probe, probe
+from transfer_kit.wording import counted
 
 ALBUMENTATIONS = "2.0.8"
 OPENCV = (
@@ -152,7 +153,7 @@ def check_threads(torch: Probe, n_cpus: int | None = None) -> Check:
     if torch.facts is None:
         return Check("threads", "warning", "not looked at, since torch cannot be imported")
     n_threads, usable = int(torch.facts["threads"]), n_cpus or usable_cpus()
-    said = f"torch uses {n_threads} threads on {usable} usable processors"
+    said = f"torch uses {counted(n_threads, 'thread')} on {counted(usable, 'usable processor')}"
     if n_threads > usable:
         mend = f"set OMP_NUM_THREADS={usable}: more threads than processors are slower"
         return Check("threads", "warning", said, mend)

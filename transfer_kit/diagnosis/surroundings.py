@@ -15,6 +15,7 @@ from pathlib import Path
 
 from transfer_kit.diagnosis.check import Check, probe
 from transfer_kit.errors import UserError
+from transfer_kit.wording import counted
 
 OLDEST_PYTHON = (3, 10)
 LITTLE_DISK_GB = 5.0
@@ -131,7 +132,7 @@ def _check_sqlite(name: str, path: Path) -> Check:
         return Check(name, "failed", said, f"move it away: mv {path} {path}.broken")
     if not os.access(path, os.W_OK):
         return Check(name, "failed", f"{path} cannot be written", f"chmod u+w {path}")
-    return Check(name, "ok", f"{path} with {count} runs")
+    return Check(name, "ok", f"{path} with {counted(count, 'run')}")
 
 
 def _check_database(name: str, uri: str) -> Check:
@@ -154,14 +155,15 @@ def check_shipped() -> Check:
         models = list(shipped("models").glob("*/card.yaml"))
     except UserError as error:
         return Check("shipped files", "failed", str(error).split(";")[0], mend)
+    there = f"{counted(len(recipes), 'recipe')} and {counted(len(models), 'model')}"
     if not recipes or not models:
-        said = f"{len(recipes)} recipes and {len(models)} models ship with this installation"
+        said = f"with this installation ship {there}"
         return Check("shipped files", "failed", said, mend)
     hollow = [card.parent.name for card in models if not _has_weights(card.parent)]
     if hollow:
         said = f"the weights of {', '.join(sorted(hollow))} are missing or empty"
         return Check("shipped files", "failed", said, mend)
-    return Check("shipped files", "ok", f"{len(recipes)} recipes, {len(models)} models")
+    return Check("shipped files", "ok", there)
 
 
 def _has_weights(folder: Path) -> bool:

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from dataset_folders import DIAMETER_PX, draw_tissue, write_card
+from laboratory import BASE, SHORT, TARGET, transfer_kit
+from PIL import Image
+from toy import toy_detector
+
+from transfer_kit.detector import Detector
+from transfer_kit.evaluation import adopt, calibrate, evaluate_segmentation, examine
+from transfer_kit.stores.datasets import find_dataset
+
+pytest_plugins = ["lab_fixtures"]
+
+DETECTOR = "whole.safetensors"
+OUTLINED = "outlined"
+
+
+@pytest.fixture
+def outlined(lab):
+    """A detector of whole nuclei, untrained but never silent, and images with instance maps."""
+    options = {"target": "normalised", "foreground": 0.0}
+    toy_detector(mpp=0.25, threshold=0.0, codec={"name": "distance", "options": options}).save(
+        lab / DETECTOR
+    )
+    folder = lab / OUTLINED
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for case in range(3):
+        image, points = draw_tissue([5, case], side=90, count=6)
+        instances = np.zeros((90, 90), np.int32)
+        for k, (x, y) in enumerate(points, start=1):
+            cv2.circle(instances, (round(x), round(y)), DIAMETER_PX // 2, k, -1)
+        Image.fromarray(image).save(folder / "images" / f"c0{case}_0.png")
+        Image.fromarray(instances.astype(np.uint16)).save(folder / "labels" / f"c0{case}_0.png")
+    splits = {"train": ["c00"], "validation": ["c01"], "test": ["c02"]}
+    write_card(
+        folder,
+        case_pattern=r"(c\d+)_",
+        images="images/*.png",
+        annotations="labels/{stem}.png",
+        format="instances",
+        splits=splits,
+    )
+    return lab
+
+
+def test_whole_nuclei_are_measured_where_both_sides_have_them(outlined):
+    words = ("evaluate", "--model", DETECTOR, "--target", OUTLINED, "--split", "all")
+    document = transfer_kit(*words, "--json").json["segmentation"]
+    examined = examine(Detector.load(DETECTOR), find_dataset(OUTLINED))
+    assert document == evaluate_segmentation(examined, threshold=0.0).as_dict()
+    assert document["n_nuclei"] == 18
+    assert document["n_found"] > 0
+    table = transfer_kit(*words).out
+    assert f"{document['aji']:.3f} ({document['aji_low']:.3f}" in table
+    assert f"{document['pq']:.3f} ({document['dq']:.3f}, {document['sq']:.3f})" in table
+
+
+def test_where_centres_are_all_that_is_known_there_is_no_segmentation(outlined):
+    for model, target in ((DETECTOR, TARGET), (BASE, OUTLINED)):
+        words = ("evaluate", "--model", model, "--target", target, "--split", "all")
+        assert transfer_kit(*words, "--json").json["segmentation"] is None
+        assert "AJI" not in transfer_kit(*words).out
+
+
+def test_a_fine_tuning_calibrates_and_measures_whole_nuclei(outlined):
+    words = ("finetune", "--base", DETECTOR, "--target", OUTLINED, *SHORT, "--json")
+    document = transfer_kit(*words).json
+    for column in ("base", "base_recalibrated", "finetuned"):
+        whole = document[column]["segmentation"]
+        assert whole["threshold"] == document[column]["test"]["threshold"]
+        assert [image["case"] for image in whole["images"]] == ["c02"]
+    card = Detector.load(outlined / document["run"] / "detector.safetensors").card
+    assert card.threshold_chosen_on.endswith(", by AJI")
+    # What p1 and p2 of the base's own can give is among what the recalibration chose from.
+    labelled = [*find_dataset(OUTLINED).split("train"), *find_dataset(OUTLINED).split("validation")]
+    base = Detector.load(outlined / DETECTOR)
+    chosen = calibrate(base, labelled, radius_um=2.0)
+    as_it_is = calibrate(base, labelled, radius_um=2.0, codecs=(base.codec,))
+    assert chosen.aji >= as_it_is.aji
+    adopt(base, chosen)
+    examined = examine(base, find_dataset(OUTLINED).split("test"))
+    expected = evaluate_segmentation(examined, threshold=chosen.threshold).as_dict()
+    assert document["base_recalibrated"]["segmentation"] == expected
