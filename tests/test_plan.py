@@ -140,6 +140,15 @@ def test_freezing_without_a_base_is_left_out_and_said(lab):
     assert any("freeze: 2 is left out" in note for note in plan.notes)
 
 
+def test_pretrained_weights_can_be_frozen_without_a_base(lab):
+    network = {"name": "micronet", "options": {"width": 4}, "pretrained": BASE}
+    plan = plan_of(base="none", freeze=2, network=network)
+    assert plan.recipe.freeze == 2
+    assert plan.trainable < plan_of(base="none", network=network).trainable
+    first, theirs = (d.network.state_dict() for d in (plan.start, Detector.load(BASE)))
+    assert all(torch.equal(first[name], theirs[name]) for name in theirs if "input" in name)
+
+
 def test_without_a_base_the_scale_and_colours_are_the_target_s(lab):
     plan = plan_of(base="none", network={"options": {"width": 4}})
     pixels = np.concatenate([s.image().reshape(-1, 3) for s in plan.train]) / 255

@@ -91,10 +91,10 @@ def make_plan(recipe: Recipe) -> Plan:
         )
     if base is not None:
         refuse_leak(base.card, targets)
-    elif recipe.freeze:
+    elif recipe.freeze and not recipe.starts_from_weights:
         notes.append(f"freeze: {recipe.freeze} is left out, since without a base all must learn")
         recipe = recipe.replaced(freeze=0)
-    if base is None and recipe.train.batch_norm == "frozen":
+    if recipe.train.batch_norm == "frozen" and not recipe.starts_from_weights:
         notes.append("train.batch_norm: frozen is left out, since without a base nothing is stored")
         recipe = recipe.replaced(**{"train.batch_norm": "train"})
     start = start_detector(recipe, base, targets, train)

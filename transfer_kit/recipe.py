@@ -182,6 +182,11 @@ class Recipe(Settings):
     train: TrainSettings = TrainSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
+    @property
+    def starts_from_weights(self) -> bool:
+        """Whether anything is there that freezing could keep: a base, or pretrained weights."""
+        return self.base != "none" or self.network.pretrained is not None
+
     @classmethod
     def read(cls, path: str | Path, **fields: Any) -> Recipe:
         """A recipe file, with `fields` (dotted names for nested ones) laid over it.

@@ -168,7 +168,8 @@ def _run_scratch(
 
 def _from_nothing(plan: Plan) -> Plan:
     """The same labels, steps and kind of detector without the base."""
-    recipe = plan.recipe.replaced(base="none", freeze=0, **{"train.batch_norm": "train"})
+    nothing = {"network.pretrained": None, "train.batch_norm": "train"}
+    recipe = plan.recipe.replaced(base="none", freeze=0, **nothing)
     start = start_detector(recipe, None, plan.targets, plan.train)
     return replace(
         plan,

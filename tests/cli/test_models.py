@@ -173,3 +173,13 @@ def test_load_takes_a_name_a_file_and_a_folder(lab):
 def test_the_licences_and_cases_of_the_data_are_in_the_card(lab):
     document = transfer_kit("models", "show", BASE, "--json").json
     assert document["data"] == [part_of(OWN, "train", "c00").model_dump()]
+
+
+def test_an_exported_network_gives_the_detector_s_maps(lab):
+    said = transfer_kit("models", "export", BASE, "--torch", "-o", "base.pt2").out
+    assert "differ from the network's by" in said
+    program = torch.export.load(lab / "base.pt2").module()
+    network = Detector.load(BASE).network
+    image = torch.randn(1, 3, 80, 112, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(program(image), network(image), atol=1e-4, rtol=1e-4)

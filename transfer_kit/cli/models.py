@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(name="models", help="Detectors: list, show, add, verify.", no_args_is_help=True)
+app = typer.Typer(
+    name="models", help="Detectors: list, show, add, verify, export.", no_args_is_help=True
+)
 
 Json = Annotated[bool, typer.Option("--json", help="The same for programs.")]
 
@@ -115,3 +117,24 @@ def verify(
         Console().print(table)
     if any(finding.failed for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A model name, an organ, a file or a run folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    onnx: Annotated[bool, typer.Option("--onnx/--torch", help="ONNX, or torch.export.")] = True,
+) -> None:
+    """Write a detector's network as a file that runs without this kit."""
+    from transfer_kit.detector import Detector
+    from transfer_kit.export import export_onnx, export_program
+    from transfer_kit.stores.models import find_weights
+
+    detector = Detector.load(find_weights(name))
+    difference = (export_onnx if onnx else export_program)(detector, output)
+    checked = (
+        "not compared with the network: onnxruntime is not installed"
+        if difference is None
+        else f"its maps differ from the network's by {difference:.1g} at most"
+    )
+    print(f"{output}: {checked}")

@@ -69,7 +69,7 @@ def train(
     Raises:
         UserError: the loss is not finite; the last good weights are kept in `folder`.
     """
-    freeze_first_blocks(detector.network, recipe.freeze if recipe.base != "none" else 0)
+    freeze_first_blocks(detector.network, recipe.freeze if recipe.starts_from_weights else 0)
     module = DetectorModule(detector, recipe.train, seed=recipe.seed)
     judge = Judge(
         validation,
