@@ -111,8 +111,8 @@ def adopt(detector: Detector, calibrated: Calibrated) -> None:
 
 def _seen(detector: Detector, samples: Iterable[Sample], codecs: Sequence[Codec]) -> list[_Seen]:
     seen = [_Seen(codec, [], []) for codec in codecs]
-    for sample in samples:
-        for one, pair in zip(seen, examine_by(detector, sample, codecs), strict=True):
+    for pairs in examine_by(detector, samples, codecs):
+        for one, pair in zip(seen, pairs, strict=True):
             overlap = overlap_in(pair)
             if overlap is not None:
                 one.overlaps.append(overlap)

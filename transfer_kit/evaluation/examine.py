@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from transfer_kit.codecs import Codec
 from transfer_kit.data.annotation import Annotation
-from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.evaluation.detection import Evaluated
@@ -20,36 +19,35 @@ def examine(detector: Detector, samples: Iterable[Sample]) -> list[Evaluated]:
     measured on data with many. Samples with region labels alone are passed over: nothing tells
     which of their detections are true.
     """
-    return [
-        _examine_one(detector, sample) for sample in samples if sample.annotation().knows_nuclei
-    ]
+    own = (detector.codec,)
+    return [pair for pairs in examine_by(detector, samples, own) for pair in pairs]
 
 
-def examine_by(detector: Detector, sample: Sample, codecs: Sequence[Codec]) -> Iterator[Evaluated]:
-    """One sample by each of several codecs that decode the same maps, which are computed once."""
-    image, truth = sample.image(), _known_truth(detector, sample)
+def examine_by(
+    detector: Detector, samples: Iterable[Sample], codecs: Sequence[Codec]
+) -> Iterator[Iterator[Evaluated]]:
+    """Each sample that `examine` looks at, by each of several codecs that decode the same maps.
+
+    The maps are computed once a sample; what one codec found is made when it is asked for.
+    """
+    for sample in samples:
+        truth = sample.annotation()
+        if truth.knows_nuclei:
+            yield _examine_one(detector, sample, truth, codecs)
+
+
+def _examine_one(
+    detector: Detector, sample: Sample, truth: Annotation, codecs: Sequence[Codec]
+) -> Iterator[Evaluated]:
+    if detector.card.classes == ("",):
+        truth = replace(truth, classes=("",) * len(truth))
+    image = sample.image()
     for found in detector.candidates_by(codecs, image, sample.mpp):
-        yield _evaluated(sample, image.shape, truth, found)
-
-
-def _examine_one(detector: Detector, sample: Sample) -> Evaluated:
-    image, truth = sample.image(), _known_truth(detector, sample)
-    return _evaluated(sample, image.shape, truth, detector.candidates(image, sample.mpp))
-
-
-def _known_truth(detector: Detector, sample: Sample) -> Annotation:
-    truth = sample.annotation()
-    return replace(truth, classes=("",) * len(truth)) if detector.card.classes == ("",) else truth
-
-
-def _evaluated(
-    sample: Sample, shape: tuple[int, ...], truth: Annotation, found: Nuclei
-) -> Evaluated:
-    return Evaluated(
-        id=sample.id,
-        case=sample.case,
-        mpp=sample.mpp,
-        size=(shape[0], shape[1]),
-        truth=truth,
-        found=found,
-    )
+        yield Evaluated(
+            id=sample.id,
+            case=sample.case,
+            mpp=sample.mpp,
+            size=(image.shape[0], image.shape[1]),
+            truth=truth,
+            found=found,
+        )
