@@ -196,7 +196,14 @@ def test_other_classes_than_the_base_s_are_refused(lab):
     assert plan_of(classes=("",)).recipe.classes == ("",)
 
 
+def test_classes_that_no_nucleus_has_are_refused(lab):
+    with pytest.raises(UserError, match="but no nucleus of the 8 training images has a class"):
+        plan_of(base="none", classes=("tumour", "stroma"))
+
+
 def test_a_detector_from_scratch_tells_the_recipe_s_classes(lab):
+    for path in (lab / TARGET / "annotations").glob("*.csv"):
+        path.write_text("x,y,class\n5,6,tumour\n9,9,\n")
     start = plan_of(base="none", classes=("tumour", "stroma")).start
     assert start.card.classes == start.codec.classes == ("tumour", "stroma")
     assert start.codec.channels == 2

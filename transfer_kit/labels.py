@@ -106,3 +106,21 @@ def refuse_unreadable(samples: Sequence[Sample]) -> None:
         read_image(path)
     for sample in samples:
         sample.annotation()
+
+
+def refuse_nameless(samples: Sequence[Sample], classes: Sequence[str]) -> None:
+    """Refuse images none of whose nuclei has a name, where classes are to be learned from them.
+
+    Single nuclei without a name are of unknown class, and welcome.
+
+    Raises:
+        UserError: with the mend.
+    """
+    if "" in classes or not samples:
+        return
+    if not any(name for sample in samples for name in sample.annotation().classes):
+        raise UserError(
+            f"The classes {', '.join(classes)} are to be learned, but no nucleus of the "
+            f"{counted(len(samples), 'training image')} has a class; name them in the annotations, "
+            "or leave 'classes' out to find all nuclei alike."
+        )

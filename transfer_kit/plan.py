@@ -10,7 +10,12 @@ from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
-from transfer_kit.labels import labelled_samples, refuse_empty_splits, refuse_unreadable
+from transfer_kit.labels import (
+    labelled_samples,
+    refuse_empty_splits,
+    refuse_nameless,
+    refuse_unreadable,
+)
 from transfer_kit.recipe import Recipe
 from transfer_kit.start import is_path, settled, start_detector
 from transfer_kit.stores.datasets import find_dataset
@@ -101,6 +106,7 @@ def make_plan(recipe: Recipe) -> Plan:
     freeze_first_blocks(start.network, recipe.freeze)
     held_out = () if base is None else find_held_out(base.card, notes)
     refuse_unreadable([*train, *validation, *test, *(s for part in held_out for s in part.samples)])
+    refuse_nameless(train, start.card.classes)
     return Plan(
         recipe=settled(recipe, start.card),
         base=base,

@@ -258,6 +258,36 @@ def test_an_image_without_labelled_pixels_has_no_loss_and_no_gradient() -> None:
     assert torch.count_nonzero(output.grad[1]) == 0
 
 
+def test_nothing_is_learned_around_a_nucleus_without_a_name() -> None:
+    codec = ProximityCodec(classes=("a", "b"), radius_um=1.0)
+    nuclei = Annotation(np.array([[6, 8], [24, 8]], np.float32), ("b", ""))
+    target = codec.encode(nuclei, (16, 32), 0.25)
+    rows, columns = np.indices((16, 32))
+    reach = 1.0 / 0.25
+    unknown = (columns - 24) ** 2 + (rows - 8) ** 2 < reach**2
+    assert ((target == -1) == unknown).all()
+
+    torch.manual_seed(0)
+    output = torch.randn(1, 2, 16, 32, requires_grad=True)
+    loss = codec.loss(output, torch.from_numpy(target)[None], torch.ones(1, 1, 16, 32))
+    loss.sum().backward()
+    gradient = output.grad[0].abs().sum(dim=0).numpy()
+    assert (gradient[unknown] == 0).all()
+    assert (gradient[~unknown] > 0).any()
+
+    without = codec.encode(Annotation(nuclei.points[:1], ("b",)), (16, 32), 0.25)
+    outside = torch.from_numpy(~unknown).float()[None, None]
+    expected = codec.loss(output, torch.from_numpy(without)[None], outside)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_codec_without_classes_learns_nuclei_without_a_name() -> None:
+    nuclei = Annotation(np.array([[6, 8], [24, 8]], np.float32), ("b", ""))
+    maps = ProximityCodec(radius_um=1.0).encode(nuclei, (16, 32), 0.25)
+    assert maps[0, 8, 6] == maps[0, 8, 24] == 5
+    assert maps.min() == 0
+
+
 def test_the_loss_is_float32_under_autocast() -> None:
     output = torch.full((1, 1, 64, 64), 0.3, dtype=torch.bfloat16)
     target, weight = torch.rand(1, 1, 64, 64), torch.ones(1, 1, 64, 64)

@@ -144,6 +144,20 @@ def points_of_class(
     return annotation.points[np.fromiter((c == name for c in annotation.classes), np.bool_)]
 
 
+def by_having_a_name(
+    annotation: Annotation, classes: tuple[str, ...]
+) -> tuple[Annotation, NDArray[np.float32]]:
+    """The centres of named nuclei with their classes, and those `(N, 2)` of unknown class.
+
+    A codec whose classes hold `""` asks for no name, so that it knows them all.
+    """
+    if "" in classes or "" not in annotation.classes:
+        return annotation, np.zeros((0, 2), np.float32)
+    has_name = np.array([name != "" for name in annotation.classes], np.bool_)
+    names = tuple(name for name in annotation.classes if name)
+    return Annotation(annotation.points[has_name], names), annotation.points[~has_name]
+
+
 def check_classes(codec: object, classes: object) -> tuple[str, ...]:
     """Class names as a tuple; a UserError unless they are different words in a list."""
     words = tuple(classes) if isinstance(classes, (list, tuple)) else ()

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from transfer_kit.codecs.base import (
     Maps,
+    by_having_a_name,
     check_classes,
     check_numbers,
     points_of_class,
@@ -99,10 +100,7 @@ class ObjectnessCodec:
         Raises:
             UserError: a nucleus has a class that the codec does not know.
         """
-        unnamed = np.array([name == "" for name in annotation.classes], np.bool_)
-        named = Annotation(
-            annotation.points[~unnamed], tuple(name for name in annotation.classes if name)
-        )
+        named, unnamed = by_having_a_name(annotation, self.classes)
         groups = [
             points_of_class(
                 named, name, classes=self.classes, ignore_others=self.ignore_other_classes
@@ -112,7 +110,7 @@ class ObjectnessCodec:
         if self.classes == ("",):
             groups, numbers = [annotation.points], [1]
         else:
-            groups, numbers = [*groups, annotation.points[unnamed]], [*self._numbers, -1]
+            groups, numbers = [*groups, unnamed], [*self._numbers, -1]
         reach = self.radius_um / mpp
         nearness = np.zeros((len(groups), *size), np.float32)
         for target, points in zip(nearness, groups, strict=True):

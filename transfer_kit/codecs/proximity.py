@@ -14,6 +14,7 @@ from torch import Tensor
 
 from transfer_kit.codecs.base import (
     Maps,
+    by_having_a_name,
     check_classes,
     check_numbers,
     points_of_class,
@@ -33,6 +34,8 @@ class ProximityCodec:
     The defaults are MicroNet's (paper 002): α = 3, d = 15 px at 40× (3.75 µm), times 5, λ = 5.
     Peak regression (VOCA, paper 000, §5.2) is `decay="reciprocal", radius_um=3.0, scale=1.0`:
     1 / (1 + .8 D) inside 6 px at 20×, which is 1 / (1 + 1.6 D) inside 3 µm.
+
+    With named classes, a nucleus without a name is of unknown class: no map learns around it.
 
     Attributes:
         classes: One map each; `("",)` is one map for all nuclei.
@@ -100,16 +103,27 @@ class ProximityCodec:
         mpp: float,
         rng: np.random.Generator | None = None,
     ) -> Maps:
-        """Eq. 1 times `scale`, one map a class, `(K, H, W)`; see `Codec.encode`."""
+        """Eq. 1 times `scale`, one map a class, `(K, H, W)`; see `Codec.encode`.
+
+        Pixels nearest to a nucleus of unknown class are -1.
+        """
+        named, unnamed = by_having_a_name(annotation, self.classes)
         maps = np.zeros((len(self.classes), *size), np.float32)
         for target, name in zip(maps, self.classes, strict=True):
             points = points_of_class(
-                annotation, name, classes=self.classes, ignore_others=self.ignore_other_classes
+                named, name, classes=self.classes, ignore_others=self.ignore_other_classes
             )
-            if not self.subpixel:
-                points = np.floor(points + 0.5)
-            stamp_heights(target, points, reach_px=self.radius_um / mpp, height=self._height(mpp))
+            self._stamp(target, points, mpp)
+        if len(unnamed):
+            unknown = np.zeros(size, np.float32)
+            self._stamp(unknown, unnamed, mpp)
+            maps[:, unknown > maps.max(axis=0)] = -1
         return maps
+
+    def _stamp(self, target: Maps, points: Points, mpp: float) -> None:
+        if not self.subpixel:
+            points = np.floor(points + 0.5)
+        stamp_heights(target, points, reach_px=self.radius_um / mpp, height=self._height(mpp))
 
     def _height(self, mpp: float) -> Callable[[Maps], Maps]:
         """The map's value as a function of the distance in pixels."""
@@ -119,9 +133,13 @@ class ProximityCodec:
     def loss(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Eq. 2 of papers 002 and 001: ½ Σ (y + λ ȳ)(o - y)², over pixels; summed over classes.
 
-        ȳ is each map's mean over the labelled pixels of its image; see `Codec.loss`.
+        ȳ is each map's mean over the labelled pixels of its image; see `Codec.loss`. Pixels of
+        unknown class count as not labelled.
         """
         target, weight = target.float(), weight.float()
+        if self.classes != ("",):
+            # One plane for all maps, as they are unknown together.
+            weight = weight * (target[:, :1] >= 0)
         labelled = weight.sum(dim=(2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
         mean = (weight * target).sum(dim=(2, 3), keepdim=True) / labelled
         # Chosen before squaring: an output that is not finite stays out of the gradient.

@@ -1,0 +1,59 @@
+"""Every system of the papers, trained and measured on the same splits with equal budgets.
+
+    python benchmarks/papers colon                            # all rows and parts of a study
+    python benchmarks/papers colon --row voca --part fold0    # one; run several side by side
+    python benchmarks/papers --table docs/results/papers      # of all that ran: .md, .csv, .png
+
+What ran is not run again, and what was killed goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from parts import parts_of
+from studies import studies
+from table import write_tables
+from training import run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", nargs="?", choices=studies())
+    parser.add_argument("--row", action="append", help="as in studies.yaml; may be repeated")
+    parser.add_argument("--part", action="append", help="such as fold0; may be repeated")
+    parser.add_argument("--folder", type=Path, default=Path(".work/papers"))
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--table", type=Path)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.table:
+        write_tables(options.folder, options.table)
+    if options.study:
+        train_all(options)
+
+
+def train_all(options: argparse.Namespace) -> None:
+    study = studies()[options.study]
+    parts = parts_of(study.parts, dict(study.data))
+    for part in parts:
+        if options.part and part.name not in options.part:
+            continue
+        for row in study.rows.values():
+            if options.row and row.name not in options.row:
+                continue
+            result = run(study, row, part, options.folder)
+            f1 = result["detection"]["f1"]
+            whole = result["segmentation"]
+            aji = f", AJI {whole['aji']:.3f}" if whole else ""
+            minutes = result["cpu_seconds"] / 60
+            print(f"{row.name} {part.name}: F1 {f1:.3f}{aji}, {minutes:.1f} min", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Ours beside the papers': Markdown, CSV and a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+from studies import Study, studies
+from summary import DETECTION, SEGMENTATION, Line, lines_of
+
+from transfer_kit.files import replacing
+
+# Heading, our figure, the paper's; the first one is drawn.
+COLUMNS = {
+    "detection": [("F1", "f1"), ("precision", "precision"), ("recall", "recall")],
+    "classes": [("class F1", "class_f1"), ("F1", "f1"), ("precision", "precision"),
+                ("recall", "recall")],
+    "segmentation": [("AJI", "aji"), ("Dice", "dice"), ("PQ", "pq")],
+}  # fmt: skip
+
+
+def write_tables(folder: Path, output: Path) -> None:
+    """`output`.md, .csv and .png of everything in `folder` that ran."""
+    found = [(study, lines_of(study, folder)) for study in studies().values()]
+    found = [(study, lines) for study, lines in found if lines]
+    text = "\n\n".join(_markdown(study, lines) for study, lines in found) + "\n"
+    with replacing(output.with_suffix(".md")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    rows = [_csv_row(study, line) for study, lines in found for line in lines]
+    with replacing(output.with_suffix(".csv")) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.5g")
+    _draw(found, output.with_suffix(".png"))
+    print(text)
+
+
+def _markdown(study: Study, lines: Sequence[Line]) -> str:
+    columns = COLUMNS[study.measure]
+    distance = study.measure == "detection"
+    head = ["", *(["labels"] if any(line.group for line in lines) else [])]
+    head += [f"{columns[0][0]} (95 % interval)", *(name for name, _ in columns[1:])]
+    head += ["distance in px: median (quartiles)"] if distance else []
+    head += ["p against the first"] if study.measure == "segmentation" else []
+    head += ["parts", "images / nuclei", "parameters", "CPU minutes a part"]
+    head += ["paper"] if any(line.row.paper for line in lines) else []
+    body = [_cells(study, line, head) for line in lines]
+    table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *body)]
+    return f"## {study.title}\n\n" + "\n".join(table)
+
+
+def _cells(study: Study, line: Line, head: Sequence[str]) -> list[str]:
+    columns, figures = COLUMNS[study.measure], line.figures
+    main = columns[0][1]
+    cells = [line.row.label, *([line.group] if "labels" in head else [])]
+    cells += [f"**{_number(figures[main])}**{_interval(figures, main, line)}"]
+    cells += [_number(figures.get(name)) for _, name in columns[1:]]
+    if study.measure == "detection":
+        cells += [_quartiles(figures)]
+    if study.measure == "segmentation":
+        cells += ["" if figures["p"] is None else f"{figures['p']:.2g}"]
+    cells += [f"{line.done} of {line.wanted}", f"{figures['n_images']} / {figures['n_nuclei']:,}"]
+    cells += [f"{line.parameters / 1e6:.2f} M", f"{line.minutes:.1f}"]
+    if "paper" in head:
+        names = {name: heading for heading, name in columns} | {"distance": "distance"}
+        cells += [", ".join(f"{names[k]} {v}" for k, v in line.row.paper.items())]
+    return cells
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _interval(figures: dict[str, Any], name: str, line: Line) -> str:
+    low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+    if low is None or high is None:
+        return ""
+    return f" ({low:.3f} to {high:.3f}{', seeds' if line.spread == 'seeds' else ''})"
+
+
+def _quartiles(figures: dict[str, Any]) -> str:
+    median, q1, q3 = (figures[f"distance_{q}_px"] for q in ("median", "q1", "q3"))
+    return "" if median is None else f"{median:.2f} ({q1:.2f} to {q3:.2f})"
+
+
+def _csv_row(study: Study, line: Line) -> dict[str, Any]:
+    names = [*DETECTION, *SEGMENTATION]
+    ends = [f"{name}_{end}" for name in names for end in ("low", "high")]
+    distances = [f"distance_{q}_px" for q in ("median", "q1", "q3")]
+    kept = [*names, *ends, *distances, "n_images", "n_cases", "n_nuclei", "p"]
+    return {
+        "study": study.name, "row": line.row.name, "label": line.row.label, "group": line.group,
+        "parts": line.done, "parts_wanted": line.wanted, "interval_over": line.spread,
+        **{name: line.figures.get(name) for name in kept},
+        "parameters": line.parameters, "cpu_minutes": line.minutes,
+        **{f"paper_{name}": value for name, value in line.row.paper.items()},
+    }  # fmt: skip
+
+
+def _draw(found: Sequence[tuple[Study, Sequence[Line]]], path: Path) -> None:
+    """A panel a study: our figure with its interval, and the paper's as a cross."""
+    heights = [len(lines) + 2 for _, lines in found]
+    figure, panels = plt.subplots(
+        len(found), 1, figsize=(8, 0.28 * sum(heights) + 0.5),
+        height_ratios=heights, squeeze=False, layout="constrained",
+    )  # fmt: skip
+    for axes, (study, lines) in zip(panels[:, 0], found, strict=True):
+        heading, name = COLUMNS[study.measure][0]
+        for place, line in enumerate(lines):
+            _draw_line(axes, place, line, name)
+        labels = [f"{line.row.label}  {line.group}".strip() for line in lines]
+        axes.set_yticks(range(len(lines)), labels)
+        axes.invert_yaxis()
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_title(f"{study.title}: {heading}", loc="left", fontsize=10)
+    panels[0, 0].plot([], [], "o", color="tab:blue", label="ours")
+    panels[0, 0].plot([], [], "x", color="tab:red", label="paper")
+    panels[0, 0].legend(fontsize=8, loc="lower left")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+    plt.close(figure)
+
+
+def _draw_line(axes: Any, place: int, line: Line, name: str) -> None:
+    value, low, high = (line.figures.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    if low is not None and high is not None:
+        axes.plot([low, high], [place, place], color="tab:blue", alpha=0.5, linewidth=3)
+    axes.plot(value, place, "o", color="tab:blue")
+    if name in line.row.paper:
+        axes.plot(line.row.paper[name], place, "x", color="tab:red")
