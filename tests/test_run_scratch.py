@@ -35,8 +35,8 @@ def runs(finished, client):
     """The MLflow runs of the fine-tuning and of the training from scratch."""
     experiment = client.get_experiment_by_name(TARGET)
     by_name = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(by_name) == {finished.run.name, f"{finished.run.name}-scratch"}
-    return by_name[finished.run.name], by_name[f"{finished.run.name}-scratch"]
+    assert set(by_name) == {finished.run.name, f"scratch-{finished.run.name}"}
+    return by_name[finished.run.name], by_name[f"scratch-{finished.run.name}"]
 
 
 def scratch_metrics(finished):
@@ -164,7 +164,7 @@ def test_its_detector_is_a_logged_model_that_measures_as_its_card_says(finished,
     (output,) = runs[1].outputs.model_outputs
     assert client.get_logged_model(output.model_id).status == "READY"
     detector = Detector.load(finished.run / "scratch" / "detector.safetensors")
-    assert detector.card.name == f"{finished.run.name}-scratch"
+    assert detector.card.name == f"scratch-{finished.run.name}"
     assert detector.card.base is None
     assert {part.dataset for part in detector.card.data} == {TARGET}
     scores = evaluate(

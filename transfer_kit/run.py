@@ -149,7 +149,7 @@ def _run_scratch(
     finetuning: Plan, folder: Path, beside: TrackedRun, tracking: Tracking, device: str
 ) -> RunResult:
     """The same steps and labels starting from nothing: a run of its own beside the fine-tuning."""
-    plan, name = _from_nothing(finetuning), f"{folder.name}-scratch"
+    plan, name = _from_nothing(finetuning), f"scratch-{folder.name}"
     folder = folder / "scratch"
     with _begun(plan, folder, tracking, name=name) as tracked:
         tag_as_compared(tracked, beside)
