@@ -143,8 +143,8 @@ def test_its_test_figures_are_those_of_the_fine_tuning_s_scratch_column(finished
     column = finished.said.json["scratch"]["test"]
     for name in ("f1", "precision", "recall", "threshold"):
         assert scratch.data.metrics[f"test/{name}"] == pytest.approx(column[name])
-        assert tuned.data.metrics[f"test_scratch/{name}"] == pytest.approx(column[name])
-    assert not [name for name in scratch.data.metrics if name.startswith("test_")]
+    assert tuned.data.metrics["test/f1_scratch"] == pytest.approx(column["f1"])
+    assert not [name for name in scratch.data.metrics if name.startswith("test/f1_base")]
     document = scratch_metrics(finished)
     assert document["scratch"]["test"] == column
     assert document["mlflow_run_id"] == scratch.info.run_id

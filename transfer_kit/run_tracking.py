@@ -12,7 +12,7 @@ from transfer_kit.tracking import TrackedRun
 from transfer_kit.training.record import describe_data
 
 if TYPE_CHECKING:
-    from transfer_kit.run import RunResult
+    from transfer_kit.run import Column, RunResult
 
 METRICS = (
     "f1",
@@ -24,10 +24,13 @@ METRICS = (
     "distance_median",
     "threshold",
 )
-"""Of each column."""
+"""Of what the run itself trained."""
 
 WHOLE_NUCLEI = ("aji", "pq", "dice")
-"""Of columns whose codec finds instances, beside them."""
+"""Where its codec finds instances, beside them."""
+
+OF_OTHERS = ("f1", "aji")
+"""Of the columns that it is compared with; more would bury the learning curves in MLflow's page."""
 
 
 def tags_of(plan: Plan) -> dict[str, str]:
@@ -80,16 +83,13 @@ def _log_dataset(
 def log_outputs(result: RunResult, tracked: TrackedRun) -> None:
     """Figures of merit, pictures, files and the Detector.
 
-    `test/…` is what the run itself trained; other columns are `test_base/…` and so on.
+    `test/f1` is of what the run itself trained; `test/f1_base` and so on of other columns.
     """
     for name, column in result.columns.items():
-        prefix = "test" if name == result.learned else f"test_{name}"
-        scores = column.scores.as_dict()
-        values = {f"{prefix}/{key}": scores.get(key) for key in METRICS}
-        if column.segmentation is not None:
-            whole = column.segmentation.as_dict()
-            values |= {f"{prefix}/{key}": whole[key] for key in WHOLE_NUCLEI}
-        tracked.log_metrics({k: v for k, v in values.items() if v is not None})
+        values = _figures(column)
+        if name != result.learned:
+            values = {f"{key}_{name}": values[key] for key in OF_OTHERS if key in values}
+        tracked.log_metrics({f"test/{key}": value for key, value in values.items()})
     for part in result.forgetting:
         where = f"held_out/{part.dataset}"
         tracked.log_metrics(
@@ -101,3 +101,13 @@ def log_outputs(result: RunResult, tracked: TrackedRun) -> None:
         for file in sorted((result.folder / name).glob("*.png")):
             tracked.log_artifact(file, name)
     tracked.log_detector(result.folder / "detector.safetensors")
+
+
+def _figures(column: Column) -> dict[str, float]:
+    """By their names in MLflow; what cannot be told is left out."""
+    scores = column.scores.as_dict()
+    values = {key: scores.get(key) for key in METRICS}
+    if column.segmentation is not None:
+        whole = column.segmentation.as_dict()
+        values |= {key: whole[key] for key in WHOLE_NUCLEI}
+    return {key: value for key, value in values.items() if value is not None}

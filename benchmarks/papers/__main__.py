@@ -10,6 +10,7 @@ What ran is not run again, and what was killed goes on.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,8 @@ from parts import parts_of
 from studies import studies
 from table import write_tables
 from training import run
+
+from transfer_kit.recipe import parse_setting
 
 
 def main() -> None:
@@ -27,6 +30,7 @@ def main() -> None:
     parser.add_argument("--row", action="append", help="as in studies.yaml; may be repeated")
     parser.add_argument("--part", action="append", help="such as fold0; may be repeated")
     parser.add_argument("--folder", type=Path, default=Path(".work/papers"))
+    parser.add_argument("--set", action="append", default=[], help="laid over each recipe, to try")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--table", type=Path)
     options = parser.parse_args()
@@ -40,6 +44,7 @@ def main() -> None:
 
 def train_all(options: argparse.Namespace) -> None:
     study = studies()[options.study]
+    study = replace(study, over=dict(parse_setting(setting) for setting in options.set))
     parts = parts_of(study.parts, dict(study.data))
     for part in parts:
         if options.part and part.name not in options.part:

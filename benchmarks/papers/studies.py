@@ -41,6 +41,8 @@ class Study:
         measure: `detection`, `classes` or `segmentation`: the figures that its table shows.
         parts: Name of a function of `parts.py` that deals the data.
         data: Arguments of that function.
+        settings: Laid over each row's recipe, below what the row sets itself.
+        over: Laid over all, from the command line.
     """
 
     name: str
@@ -50,10 +52,12 @@ class Study:
     rows: Mapping[str, Row]
     data: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    over: Mapping[str, Any] = field(default_factory=dict)
 
     def recipe_of(self, row: Row, seed: int) -> Recipe:
         """What `row` is trained with."""
-        fields = {"base": "none", "target": self.name, "seed": seed, **self.settings, **row.set}
+        own = {"base": "none", "target": self.name, "seed": seed}
+        fields = {**own, **self.settings, **row.set, **self.over}
         return Recipe.read(find_recipe(row.recipe), **fields)
 
 

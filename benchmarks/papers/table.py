@@ -27,8 +27,10 @@ COLUMNS = {
 
 def write_tables(folder: Path, output: Path) -> None:
     """`output`.md, .csv and .png of everything in `folder` that ran."""
-    found = [(study, lines_of(study, folder)) for study in studies().values()]
-    found = [(study, lines) for study, lines in found if lines]
+    begun = [study for study in studies().values() if (folder / study.name).is_dir()]
+    found = [(study, lines) for study in begun if (lines := lines_of(study, folder))]
+    if not found:
+        raise SystemExit(f"Nothing has run to its end in {folder}.")
     text = "\n\n".join(_markdown(study, lines) for study, lines in found) + "\n"
     with replacing(output.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
