@@ -1,8 +1,10 @@
-"""Write the shipped detectors' measured figures, as their cards hold them, into README."""
+"""Write measured figures into README: those in the detectors' cards and in docs/results."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import pandas as pd
 
 from transfer_kit.card import DetectorCard, Measurement
 from transfer_kit.data.synthetic import ORGANS
@@ -11,7 +13,18 @@ from transfer_kit.files import replacing
 from transfer_kit.stores.models import StoredModel, list_models
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
+TRANSFER = Path(__file__).with_name("results") / "transfer.csv"
+TARGETS = {
+    "gbm40": "brain (gbm40",
+    "monuseg-kidney": "kidney (monuseg",
+    "monuseg-prostate": "prostate (monuseg",
+}
+COLUMNS = {
+    "base": "base as it is",
+    "base_recalibrated": "base, recalibrated",
+    "finetuned": "fine-tuned",
+    "scratch": "from scratch",
+}
 
 
 def zoo_table() -> str:
@@ -54,13 +67,43 @@ def _options(options: dict[str, object]) -> str:
     return "(" + ", ".join(f"{name} {value}" for name, value in options.items()) + ")"
 
 
+def transfer_table() -> str:
+    """Markdown: mean F1 of each column over the seeds, and its standard deviation."""
+    runs = pd.read_csv(TRANSFER)
+    lines = [f"| target | labelled images | {' | '.join(COLUMNS.values())} |", "|---" * 6 + "|"]
+    for target, name in TARGETS.items():
+        of_target = runs[runs.target == target]
+        for labels, group in of_target.groupby("labels"):
+            first = labels == of_target.labels.min()
+            cases = group.n_cases.iloc[0]
+            cells = [f"{name}, {cases} test patients)" if first else "", str(labels)]
+            lines.append(f"| {' | '.join([*cells, *_means(group)])} |")
+    return "\n".join(lines)
+
+
+def _means(group: pd.DataFrame) -> list[str]:
+    f1 = group.groupby("column").f1.agg(["mean", "std"]).loc[list(COLUMNS)].round(3)
+    best = f1["mean"].max()
+    cells = []
+    for column, (mean, spread) in f1.iterrows():
+        text = f"{mean:.3f}" if column == "base" else f"{mean:.3f} ± {spread:.3f}"
+        cells.append(f"**{text}**" if mean == best else text)
+    return cells
+
+
+def with_tables(text: str) -> str:
+    """`text` with each table between its markers."""
+    for name, table in (("zoo", zoo_table), ("transfer", transfer_table)):
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        head, rest = text.split(begin)
+        text = f"{head}{begin}\n{table()}\n{end}{rest.split(end)[1]}"
+    return text
+
+
 def main() -> None:
-    """Put the table between README's markers."""
-    text = README.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
+    """Put the tables between README's markers."""
     with replacing(README) as temporary:
-        temporary.write_text(f"{head}{BEGIN}\n{zoo_table()}\n{END}{tail}", encoding="utf-8")
+        temporary.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
