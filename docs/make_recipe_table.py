@@ -3,7 +3,7 @@
     python docs/make_recipe_table.py
 
 A field's meaning is its description in the schema; for augmentations, which another class explains,
-it is that class's docstring; what neither says stands in `MEANINGS`.
+it is that class's docstring.
 """
 
 from __future__ import annotations
@@ -21,29 +21,6 @@ from transfer_kit.recipe import Recipe
 PAGE = Path(__file__).with_name("recipes.md")
 BEGIN, END = "<!-- fields:begin -->", "<!-- fields:end -->"
 
-MEANINGS = {
-    "name": "What the recipe is called; detectors trained from scratch start with this name",
-    "description": "For people",
-    "seed": "Of subsets, crops, augmentation, dropout and fresh weights",
-    "network.name": "The network; with a base, the base's",
-    "network.options": "What its builder takes, such as the width of its first block",
-    "codec.name": "How labels become maps and maps nuclei; with a base, the base's unless named",
-    "codec.options": "Its numbers, lengths in µm",
-    "train.steps": "Steps of the optimizer",
-    "train.batch_size": "Crops in a step",
-    "train.gradient_clip": "Largest norm of the gradient",
-    "train.optimizer.name": "The optimizer; sgd is with Nesterov momentum",
-    "train.optimizer.learning_rate": "Highest learning rate of the schedule",
-    "train.optimizer.momentum": "Of sgd",
-    "train.optimizer.weight_decay": "Pull of the weights towards zero",
-    "train.schedule.name": "one_cycle warms up and anneals to nothing over all steps; plateau "
-    "divides by ten while validation F1 does not rise",
-    "train.schedule.warm_up": "Part of one_cycle that warms up",
-    "train.schedule.patience_steps": "Steps that plateau waits",
-    "train.schedule.stop_below": "Learning rate at which plateau ends the training",
-    "evaluation.figures": "Draw precision-recall and learning curves",
-}
-
 
 def rows() -> list[tuple[str, str, str, str]]:
     """Field, type, default and meaning of every field, in the schema's order."""
@@ -52,7 +29,7 @@ def rows() -> list[tuple[str, str, str, str]]:
     found = []
     for field, facts in _fields(schema, schema, ""):
         leaf = field.removeprefix("augment.")
-        meaning = facts.get("description") or explained.get(leaf) or MEANINGS.get(field, "")
+        meaning = facts.get("description") or explained.get(leaf, "")
         if facts.get("type") == "object":  # its default is made anew each time, by a factory
             part, name = field.split(".")
             facts["default"] = getattr(getattr(Recipe(target="eye"), part), name)

@@ -26,8 +26,11 @@ class Settings(BaseModel):
 class NetworkSettings(Settings):
     """Which network, and the numbers its builder takes (see `transfer_kit.networks`)."""
 
-    name: str = "micronet"
-    options: dict[str, Any] = Field(default_factory=lambda: {"width": 16})
+    name: str = Field("micronet", description="The network; with a base, the base's")
+    options: dict[str, Any] = Field(
+        default_factory=lambda: {"width": 16},
+        description="What its builder takes, such as the width of its first block",
+    )
     pretrained: str | None = Field(
         None,
         description="What a network without a base starts with: a weights file, or `imagenet`",
@@ -37,8 +40,11 @@ class NetworkSettings(Settings):
 class CodecSettings(Settings):
     """Which codec, and its numbers in µm (see `transfer_kit.codecs`)."""
 
-    name: str = "proximity"
-    options: dict[str, Any] = Field(default_factory=dict)
+    name: str = Field(
+        "proximity",
+        description="How labels become maps and maps nuclei; with a base, the base's unless named",
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Its numbers, lengths in µm")
 
 
 class PatchSettings(Settings):
@@ -76,41 +82,51 @@ class AugmentSettings(Settings):
 
 
 class OptimizerSettings(Settings):
-    """The optimizer; `sgd` is with Nesterov momentum as in paper 002."""
+    """What moves the weights."""
 
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: Positive = 2e-3
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: NotNegative = 1e-4
+    name: Literal["adamw", "adam", "sgd"] = Field(
+        "adamw", description="The optimizer; sgd is with Nesterov momentum (paper 002)"
+    )
+    learning_rate: Positive = Field(2e-3, description="Highest learning rate of the schedule")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Of sgd")
+    weight_decay: NotNegative = Field(1e-4, description="Pull of the weights towards zero")
 
 
 class ScheduleSettings(Settings):
-    """How the learning rate moves.
+    """How the learning rate moves."""
 
-    `one_cycle` warms up and anneals to nothing over all steps; `plateau` divides it by ten after
-    `patience_steps` without a better validation F1 and stops below `stop_below` (paper 002).
-    """
-
-    name: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
-    warm_up: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    patience_steps: Annotated[int, Field(ge=1)] = 10_000
-    stop_below: NotNegative = 1e-4
+    name: Literal["one_cycle", "plateau", "constant"] = Field(
+        "one_cycle",
+        description="one_cycle warms up and anneals to nothing over all steps; plateau divides by "
+        "ten while validation F1, or AJI of whole nuclei, does not rise (paper 002)",
+    )
+    warm_up: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.15, description="Part of one_cycle that warms up"
+    )
+    patience_steps: Annotated[int, Field(ge=1)] = Field(
+        10_000, description="Steps that plateau waits"
+    )
+    stop_below: NotNegative = Field(
+        1e-4, description="Learning rate at which plateau ends the training"
+    )
 
 
 class TrainSettings(Settings):
     """The loop."""
 
-    steps: Annotated[int, Field(ge=1)] = 300
-    batch_size: Annotated[int, Field(ge=1)] = 4
+    steps: Annotated[int, Field(ge=1)] = Field(300, description="Steps of the optimizer")
+    batch_size: Annotated[int, Field(ge=1)] = Field(4, description="Crops in a step")
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     validate_every: Annotated[int, Field(ge=1)] = Field(
-        50, description="Steps between validations; the best weights by validation F1 are kept"
+        50,
+        description="Steps between validations; the best weights by validation F1, or AJI of "
+        "whole nuclei, are kept",
     )
     early_stopping_steps: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Stop after this many steps without a better validation F1"
+        None, description="Stop after this many steps without a better validation F1, or AJI"
     )
-    gradient_clip: Positive | None = 1.0
+    gradient_clip: Positive | None = Field(1.0, description="Largest norm of the gradient")
     batch_norm: Literal["train", "frozen"] = Field(
         "train",
         description="Whether batch norms of blocks that learn follow the crops, or keep the base's "
@@ -135,7 +151,7 @@ class EvaluationSettings(Settings):
         description="Images that the threshold is chosen on: the validation ones, or, with a "
         "handful of labels, all of them, training images included",
     )
-    figures: bool = True
+    figures: bool = Field(True, description="Draw precision-recall and learning curves")
     overlays: Annotated[int, Field(ge=0)] = Field(4, description="Test images drawn as overlays")
 
 
@@ -151,8 +167,12 @@ class Recipe(Settings):
         300
     """
 
-    name: str = "everyday"
-    description: str = ""
+    name: str = Field(
+        "everyday",
+        description="What the recipe is called; detectors trained from scratch start with this "
+        "name",
+    )
+    description: str = Field("", description="For people")
     base: Annotated[str, AfterValidator(_base_name)] = Field(
         "none", description="An organ, a model name, a file, or none to start from scratch"
     )
@@ -165,7 +185,9 @@ class Recipe(Settings):
         description="Share of a number of labelled images that judges and does not train; by "
         "default none of fewer than 8, else in proportion of the splits; 0 trains on all",
     )
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = Field(
+        0, description="Of subsets, crops, augmentation, dropout and fresh weights"
+    )
     freeze: Annotated[int, Field(ge=0)] = Field(
         0, description="Blocks frozen, counted from the input; 2 is the input and first down block"
     )

@@ -14,6 +14,7 @@ from transfer_kit.data.sample import Sample
 from transfer_kit.evaluation import (
     DetectionScores,
     Evaluated,
+    SegmentationScores,
     before_after_strip,
     learning_curves,
     overlay,
@@ -33,8 +34,18 @@ def column_titles(*, has_base: bool) -> dict[str, str]:
     }
 
 
-def comparison_table(columns: Mapping[str, DetectionScores], radius_um: float) -> Table:
-    """One titled column a detector, one row a figure, all on the same test images."""
+def comparison_table(
+    columns: Mapping[str, DetectionScores],
+    radius_um: float,
+    whole_nuclei: Mapping[str, SegmentationScores | None] | None = None,
+) -> Table:
+    """One titled column a detector, one row a figure, all on the same test images.
+
+    Args:
+        columns: By title.
+        radius_um: Largest distance of a match in µm.
+        whole_nuclei: By title, of detectors that find instances; the others have a dash there.
+    """
     any_scores = next(iter(columns.values()))
     table = Table(
         title=f"{counted(any_scores.n_images, 'test image')} of "
@@ -44,28 +55,45 @@ def comparison_table(columns: Mapping[str, DetectionScores], radius_um: float) -
     table.add_column("")
     for title in columns:
         table.add_column(title, justify="right")
-    told = [score_rows(scores) for scores in columns.values()]
-    for title in told[0]:
-        table.add_row(title, *(rows[title] for rows in told))
+    told = [
+        score_rows(scores) | whole_nuclei_rows((whole_nuclei or {}).get(title))
+        for title, scores in columns.items()
+    ]
+    for name in dict.fromkeys(name for rows in told for name in rows):
+        table.add_row(name, *(rows.get(name, "–") for rows in told))
     return table
 
 
 def score_rows(scores: DetectionScores) -> dict[str, str]:
     """The figures that people read, as text, by their names."""
-    interval = (
-        "–"
-        if scores.f1_low is None or scores.f1_high is None
-        else f"{scores.f1_low:.3f}–{scores.f1_high:.3f}"
-    )
     distance = scores.distance_median
     return {
         "F1": f"{scores.f1:.3f}",
-        "95 % interval": interval,
+        "95 % interval": _interval(scores.f1_low, scores.f1_high),
         "precision": f"{scores.precision:.3f}",
         "recall": f"{scores.recall:.3f}",
         "median distance": "–" if distance is None else f"{distance:.2f} µm",
         "threshold": f"{scores.threshold:.3f}",
     }
+
+
+def whole_nuclei_rows(scores: SegmentationScores | None) -> dict[str, str]:
+    """The same of whole nuclei, means over the images; nothing where there is none to compare."""
+    if scores is None or scores.aji is None:
+        return {}
+    return {
+        "AJI": f"{scores.aji:.3f}",
+        "95 % interval of AJI": _interval(scores.aji_low, scores.aji_high),
+        "AJI+": f"{scores.aji_plus:.3f}",
+        "PQ": f"{scores.pq:.3f}",
+        "DQ": f"{scores.dq:.3f}",
+        "SQ": f"{scores.sq:.3f}",
+        "Dice of pixels": f"{scores.dice:.3f}",
+    }
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"{low:.3f}–{high:.3f}"
 
 
 def write_figures(
@@ -74,8 +102,17 @@ def write_figures(
     curves: Mapping[str, Sequence[tuple[int, float]]],
     *,
     radius_um: float,
+    judged_by: str = "F1",
 ) -> None:
-    """Precision-recall and learning curves of each titled column as PNG in `folder`."""
+    """Precision-recall and learning curves of each titled column as PNG in `folder`.
+
+    Args:
+        folder: Made where it is not there yet.
+        examined: The images of each column, and its threshold.
+        curves: `(step, value)` pairs in order, of each training.
+        radius_um: Largest distance of a match in µm.
+        judged_by: What the values of `curves` are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     named = {title: pairs for title, (pairs, _) in examined.items()}
     marks = {title: threshold for title, (_, threshold) in examined.items()}
@@ -83,7 +120,7 @@ def write_figures(
         named, folder / "precision_recall.png", radius_um=radius_um, thresholds=marks
     )
     if any(curves.values()):
-        learning_curves(curves, folder / "learning_curves.png")
+        learning_curves(curves, folder / "learning_curves.png", ylabel=f"{judged_by} on validation")
 
 
 def write_overlays(

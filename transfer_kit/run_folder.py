@@ -14,6 +14,7 @@ from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.recipe import Recipe
 from transfer_kit.report import column_titles, write_figures, write_overlays
+from transfer_kit.training.judge import CRITERIA
 
 if TYPE_CHECKING:
     from transfer_kit.plan import Plan
@@ -86,11 +87,18 @@ def write_results(result: RunResult) -> None:
             for name, column in result.columns.items()
         }
         radius_um = recipe.evaluation.radius_um
+        judged_by = result.trained.criterion
         points = {
-            title: [(int(p["step"]), p["val/f1"]) for p in curve if "val/f1" in p]
+            title: [(int(p["step"]), p[judged_by]) for p in curve if judged_by in p]
             for title, curve in curves.items()
         }
-        write_figures(folder / "figures", examined, points, radius_um=radius_um)
+        write_figures(
+            folder / "figures",
+            examined,
+            points,
+            radius_um=radius_um,
+            judged_by=CRITERIA.get(judged_by, ""),
+        )
         shown = result.plan.test[: recipe.evaluation.overlays]
         write_overlays(folder / "overlays", shown, examined, radius_um=radius_um)
     _write_json(folder / "metrics.json", result.as_dict())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from dataset_folders import DIAMETER_PX, draw_tissue, write_card
 from laboratory import BASE, SHORT, TARGET, transfer_kit
@@ -16,6 +17,13 @@ pytest_plugins = ["lab_fixtures"]
 
 DETECTOR = "whole.safetensors"
 OUTLINED = "outlined"
+COLUMNS = ("base", "base_recalibrated", "finetuned")
+
+
+def rows_of(said):
+    """The cells of every row of a table that was printed."""
+    lines = [line for line in said.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.strip("│ ").split("│")] for line in lines]
 
 
 @pytest.fixture
@@ -55,8 +63,12 @@ def test_whole_nuclei_are_measured_where_both_sides_have_them(outlined):
     assert document["n_nuclei"] == 18
     assert document["n_found"] > 0
     table = transfer_kit(*words).out
-    assert f"{document['aji']:.3f} ({document['aji_low']:.3f}" in table
-    assert f"{document['pq']:.3f} ({document['dq']:.3f}, {document['sq']:.3f})" in table
+    said = {name: [cell] for name, cell in rows_of(table)}
+    assert said["AJI"] == [f"{document['aji']:.3f}"]
+    assert said["95 % interval of AJI"] == [f"{document['aji_low']:.3f}–{document['aji_high']:.3f}"]
+    for name, figure in (("AJI+", "aji_plus"), ("PQ", "pq"), ("DQ", "dq"), ("SQ", "sq")):
+        assert said[name] == [f"{document[figure]:.3f}"]
+    assert said["Dice of pixels"] == [f"{document['dice']:.3f}"]
 
 
 def test_where_centres_are_all_that_is_known_there_is_no_segmentation(outlined):
@@ -68,8 +80,11 @@ def test_where_centres_are_all_that_is_known_there_is_no_segmentation(outlined):
 
 def test_a_fine_tuning_calibrates_and_measures_whole_nuclei(outlined):
     words = ("finetune", "--base", DETECTOR, "--target", OUTLINED, *SHORT, "--json")
-    document = transfer_kit(*words).json
-    for column in ("base", "base_recalibrated", "finetuned"):
+    said = transfer_kit(*words)
+    document = said.json
+    aji = [document[name]["segmentation"]["aji"] for name in COLUMNS]
+    assert ["AJI", *(f"{value:.3f}" for value in aji)] in rows_of(said.err)
+    for column in COLUMNS:
         whole = document[column]["segmentation"]
         assert whole["threshold"] == document[column]["test"]["threshold"]
         assert [image["case"] for image in whole["images"]] == ["c02"]
@@ -85,3 +100,24 @@ def test_a_fine_tuning_calibrates_and_measures_whole_nuclei(outlined):
     examined = examine(base, find_dataset(OUTLINED).split("test"))
     expected = evaluate_segmentation(examined, threshold=chosen.threshold).as_dict()
     assert document["base_recalibrated"]["segmentation"] == expected
+
+
+def test_what_a_person_sees_of_a_training_is_the_figure_that_chooses_its_weights(
+    outlined, monkeypatch
+):
+    drawn = []
+
+    def draw(curves, path, *, ylabel):
+        drawn.append((curves, ylabel))
+
+    monkeypatch.setattr("transfer_kit.report.learning_curves", draw)
+    words = ("finetune", "--base", DETECTOR, "--target", OUTLINED, *SHORT, "--json")
+    said = transfer_kit(*words, "--set", "validation_share=0.5")
+    curves = pd.read_csv(outlined / said.json["run"] / "curves.csv")
+    ((points, ylabel),) = drawn
+    assert ylabel == "AJI on validation"
+    aji = list(zip(curves["step"], curves["val/aji"], strict=True))
+    assert points.keys() == {"fine-tuned"}
+    np.testing.assert_allclose(points["fine-tuned"], aji)
+    for _, value in aji[1:]:
+        assert f"validation AJI {value:.3f}" in said.err

@@ -4,9 +4,12 @@ import cv2
 import numpy as np
 import pytest
 import shapely
+from drawn_instances import annotated, scattered_discs
 from scattered_nuclei import found_at, scattered
+from scipy.ndimage import minimum_filter
 
 from transfer_kit.data.annotation import Annotation
+from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.evaluation import before_after_strip, draw_detections, overlay
 from transfer_kit.evaluation.overlay import CLASS_COLOURS, FALSE, MISSED, TRUE
 
@@ -62,6 +65,81 @@ def test_detections_are_drawn_a_colour_a_class():
     picture = draw_detections(PINK, found, radius_um=4, mpp=0.25)
     for place, colour in zip(found.points, CLASS_COLOURS, strict=False):
         np.testing.assert_allclose(places_of(picture, colour), [place], atol=0.3)
+
+
+def drawn(picture, colour, side=500):
+    """Where a colour is on a picture of a 500 px image, without the legend."""
+    return np.all(picture[: 2 * side] == colour, axis=-1)
+
+
+def insides(instances, chosen):
+    """The two pixels inside the edge of each chosen instance, of a picture twice as large."""
+    large = np.repeat(np.repeat(instances, 2, axis=0), 2, axis=1)
+    ring = np.zeros(large.shape, bool)
+    for k in chosen:
+        # Beyond the rim of the image nothing is known, so no edge is drawn along it.
+        eroded = minimum_filter((large == k).astype(np.uint8), 5, mode="constant", cval=1)
+        ring |= (large == k) & (eroded == 0)
+    return ring
+
+
+def whole(instances, offset=0.0):
+    """Detections of all instances, at their centroids."""
+    truth = annotated(instances)
+    return Nuclei(truth.points + np.float32(offset), np.ones(len(truth)), truth.classes, instances)
+
+
+def test_instances_are_outlined_along_the_inside_of_their_edges():
+    instances = scattered_discs(3, count=40, size=(500, 500), radius=(10, 30))
+    truth = annotated(instances)
+    found = whole(instances).take(np.arange(0, len(truth), 2))
+    picture = overlay(PINK, truth, found, radius_um=1, mpp=0.25)
+    hit, missed = (insides(instances, range(k, len(truth) + 1, 2)) for k in (1, 2))
+    # Missed nuclei come after the true ones, and their dark rims go over them.
+    np.testing.assert_array_equal(drawn(picture, MISSED), missed)
+    assert not (drawn(picture, TRUE) & ~hit).any()
+    assert drawn(picture, TRUE).sum() > 0.7 * hit.sum()
+    assert not drawn(picture, FALSE).any()
+
+
+def test_two_nuclei_that_touch_keep_a_line_each():
+    instances = np.zeros((500, 500), np.int32)
+    instances[100:140, 100:130], instances[100:140, 130:170] = 1, 2
+    picture = overlay(PINK, annotated(instances), whole(instances), radius_um=1, mpp=0.25)
+    across = drawn(picture, TRUE)[240, 190:350]
+    assert np.flatnonzero(np.diff(across.astype(int))).tolist() == [9, 11, 67, 71, 147, 149]
+
+
+def test_a_false_detection_is_outlined_too():
+    instances = np.zeros((500, 500), np.int32)
+    instances[100:140, 100:130] = 1
+    picture = overlay(PINK, Annotation.of_points([]), whole(instances), radius_um=1, mpp=0.25)
+    np.testing.assert_array_equal(drawn(picture, FALSE), insides(instances, [1]))
+
+
+def test_what_has_no_outline_is_marked_and_what_has_one_is_outlined():
+    polygon = shapely.box(299.5, 299.5, 339.5, 329.5)
+    truth = Annotation(np.float32([[100, 80], [319.5, 314.5]]), ("", ""), outlines=(None, polygon))
+    instances = np.zeros((500, 500), np.int32)
+    instances[300:330, 300:340] = 1
+    # The second detection has no pixel left.
+    found = Nuclei([[420, 400], [420, 60]], [0.9, 0.9], ("", ""), np.zeros_like(instances))
+    picture = overlay(PINK, truth, found, radius_um=1, mpp=0.25)
+    np.testing.assert_allclose(places_of(picture, FALSE), [[420, 60], [420, 400]], atol=0.3)
+    missed = drawn(picture, MISSED)
+    np.testing.assert_array_equal(missed[400:], insides(instances, [1])[400:])
+    rows, columns = np.nonzero(missed[:400])
+    assert (rows.mean() - 0.5) / 2 == pytest.approx(80, abs=0.3)
+    assert (columns.mean() - 0.5) / 2 == pytest.approx(100, abs=0.3)
+
+
+def test_outlines_are_drawn_a_colour_a_class():
+    instances = np.zeros((500, 500), np.int32)
+    instances[100:140, 100:130], instances[300:340, 130:170] = 1, 2
+    found = Nuclei([[115, 120], [150, 320]], [0.9, 0.9], ("immune", "tumour"), instances)
+    picture = draw_detections(PINK, found, radius_um=4, mpp=0.25)
+    for number, colour in zip((1, 2), CLASS_COLOURS, strict=False):
+        np.testing.assert_array_equal(drawn(picture, colour), insides(instances, [number]))
 
 
 def test_nothing_found_is_drawn_as_such():

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from transfer_kit.errors import UserError
-from transfer_kit.networks import MicroNet, build_network, network_names, register_network
+from transfer_kit.networks import (
+    MicroNet,
+    Network,
+    UNet,
+    build_network,
+    network_names,
+    register_network,
+)
 
 
 def test_a_network_is_built_by_name() -> None:
@@ -42,3 +49,18 @@ def test_a_wrong_value_is_refused_in_one_sentence(
 def test_two_networks_cannot_share_a_name() -> None:
     with pytest.raises(ValueError, match="two networks are named 'micronet'"):
         register_network("micronet")(MicroNet)
+
+
+def test_a_network_must_say_its_stride() -> None:
+    class Strideless(UNet):
+        stride = Network.stride
+
+    with pytest.raises(TypeError, match=r"abstract.* stride"):
+        Strideless(channels=1)
+
+
+def test_the_stride_of_a_network_cannot_be_set_where_its_encoder_gives_it() -> None:
+    network = build_network("timm_unet", channels=1, encoder="test_resnet", width=2)
+    assert network.stride == 32
+    with pytest.raises(AttributeError):
+        network.stride = 16

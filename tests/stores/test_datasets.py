@@ -6,6 +6,7 @@ import pytest
 from dataset_folders import write_card, write_folder
 
 from transfer_kit.data.card import DatasetCard, SplitPlan
+from transfer_kit.data.synthetic import ORGANS, make_dataset
 from transfer_kit.errors import UserError
 from transfer_kit.stores import datasets
 from transfer_kit.stores.datasets import (
@@ -166,6 +167,26 @@ def test_an_embedded_organ_is_drawn_once_and_kept(monkeypatch, home):
     assert find_dataset("eye-synthetic").root == find_dataset("eye").root
     assert drawn == ["eye"]
     assert [path.name[0] for path in (home / "cache" / "datasets").iterdir()] == ["e"]
+
+
+@pytest.mark.parametrize("organ", ORGANS)
+def test_what_an_embedded_organ_is_can_be_read_before_it_is_drawn(organ, tmp_path, home):
+    stored = {each.name: each for each in list_datasets()}[organ]
+    assert stored.root is None
+    assert not home.exists()
+    make_dataset(organ, tmp_path / organ, cases=3, size=96)
+    drawn = DatasetCard.read(tmp_path / organ / "dataset.yaml")
+    assert drawn.splits.lists
+    assert stored.card == drawn.model_copy(update={"splits": SplitPlan()})
+
+
+def test_the_dummy_images_are_of_no_stain_and_ki67_of_its_own():
+    cards = {each.name: each.card for each in list_datasets() if each.origin == "embedded"}
+    stains = {name: card.stain for name, card in cards.items()}
+    assert (stains["algorithm1"], stains["breast"]) == ("none", "H&E")
+    assert "Ki67" in stains.values()
+    assert {card.licence for card in cards.values()} == {"CC0-1.0"}
+    assert all(card.synthetic for card in cards.values())
 
 
 def test_an_interrupted_drawing_leaves_nothing(monkeypatch, home):

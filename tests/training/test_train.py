@@ -105,6 +105,32 @@ def test_a_killed_and_resumed_training_equals_an_uninterrupted_one(tmp_path):
     assert resumed.detector.card.threshold == whole.detector.card.threshold
 
 
+@pytest.mark.parametrize("before", [1000.0, None], ids=["timed", "of a version without time"])
+def test_the_seconds_of_a_resumed_training_are_those_of_all_its_parts(
+    before, tmp_path, monkeypatch
+):
+    def interrupt(self, trainer, *rest):
+        self._loss_count += 1
+        if trainer.global_step == 8:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("transfer_kit.training.judge.Judge.on_train_batch_end", interrupt)
+    began = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path)
+    monkeypatch.undo()
+    checkpoint = tmp_path / "last.ckpt"
+    state = torch.load(checkpoint, weights_only=True)
+    assert 0 < state.pop("seconds") < time.perf_counter() - began
+    torch.save(state if before is None else state | {"seconds": before}, checkpoint)
+    began, before = time.perf_counter(), before or 0.0
+    resumed = trained(tmp_path)
+    assert before < resumed.seconds < before + time.perf_counter() - began
+    kept = torch.load(checkpoint, weights_only=True)["seconds"]
+    assert before < kept < resumed.seconds
+    assert trained(tmp_path).seconds > kept  # of one that had ended, too
+
+
 def test_resuming_a_finished_training_changes_nothing(tmp_path):
     first = trained(tmp_path)
     again = trained(tmp_path)

@@ -40,13 +40,13 @@ def list_(as_json: Json = False) -> None:
             {
                 "name": stored.name,
                 "origin": stored.origin,
-                "organ": card.organ if card else stored.name,
-                "stain": card.stain if card else "H&E",
-                "mpp": card.mpp if card else None,
-                "licence": card.licence if card else "",
-                "synthetic": card.synthetic if card else stored.origin == "embedded",
+                "organ": card.organ,
+                "stain": card.stain,
+                "mpp": card.mpp,
+                "licence": card.licence,
+                "synthetic": card.synthetic,
                 "images": _where(stored.root, stored.origin),
-                "source": card.source if card else "",
+                "source": card.source,
             }
         )
     if as_json:
@@ -58,7 +58,7 @@ def list_(as_json: Json = False) -> None:
         embedded = row["origin"] == "embedded"
         here = embedded or Path(str(row["images"])).is_absolute()
         images = ("synthetic" if row["synthetic"] else "here") if here else "not here"
-        licence = "open" if embedded else in_a_word(str(row["licence"]))
+        licence = in_a_word(str(row["licence"]))
         table.add_row(str(row["name"]), str(row["organ"]), str(row["stain"]), licence, images)
     console = Console()
     console.print(table)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from transfer_kit.evaluation import SegmentationScores
 
 
 def evaluate(
@@ -62,9 +59,7 @@ def evaluate(
         print(json.dumps({**document, "cases_learned_from": learned, **figures}))
         return
     console = Console()
-    table = scores_table(scores, f"{detector.card.name} on {dataset.card.name} ({split})")
-    for name, said in _segmentation_rows(whole).items():
-        table.add_row(name, said)
+    table = scores_table(scores, whole, f"{detector.card.name} on {dataset.card.name} ({split})")
     console.print(table)
     if learned:
         console.print(
@@ -73,17 +68,3 @@ def evaluate(
         )
     if output is not None:
         console.print(f"Figures and overlays: {output}", soft_wrap=True)
-
-
-def _segmentation_rows(scores: SegmentationScores | None) -> dict[str, str]:
-    """What people read of whole nuclei; nothing where there are none to compare."""
-    if scores is None or scores.aji is None:
-        return {}
-    low, high = scores.aji_low, scores.aji_high
-    interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
-    return {
-        "AJI, mean over images": f"{scores.aji:.3f}{interval}",
-        "AJI+": f"{scores.aji_plus:.3f}",
-        "PQ (DQ, SQ)": f"{scores.pq:.3f} ({scores.dq:.3f}, {scores.sq:.3f})",
-        "Dice of pixels": f"{scores.dice:.3f}",
-    }

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from transfer_kit.data.dataset import Dataset
-from transfer_kit.evaluation import DetectionScores, Difference
+from transfer_kit.evaluation import DetectionScores, Difference, SegmentationScores
 from transfer_kit.plan import Plan
-from transfer_kit.report import column_titles, comparison_table, score_rows
+from transfer_kit.report import column_titles, comparison_table, score_rows, whole_nuclei_rows
 from transfer_kit.run import RunResult
 from transfer_kit.wording import counted
 
@@ -61,7 +61,8 @@ def tell_result(result: RunResult, console: Console) -> None:
     radius_um = result.plan.recipe.evaluation.radius_um
     titles = column_titles(has_base=result.plan.base is not None)
     scores = {titles[name]: column.scores for name, column in result.columns.items()}
-    console.print(comparison_table(scores, radius_um))
+    whole = {titles[name]: column.segmentation for name, column in result.columns.items()}
+    console.print(comparison_table(scores, radius_um, whole))
     for sentence in verdicts(result):
         console.print(sentence)
     console.print(f"Run folder: {result.folder}", soft_wrap=True)
@@ -69,10 +70,10 @@ def tell_result(result: RunResult, console: Console) -> None:
     console.print("Curves and overlays of all runs: transfer-kit ui")
 
 
-def scores_table(scores: DetectionScores, title: str) -> Table:
+def scores_table(scores: DetectionScores, whole: SegmentationScores | None, title: str) -> Table:
     """The figures of one detector on one set of images."""
     table = Table(title=title, show_header=False)
-    for name, said in score_rows(scores).items():
+    for name, said in (score_rows(scores) | whole_nuclei_rows(whole)).items():
         table.add_row(name, said)
     table.add_row(
         "images, cases, nuclei", f"{scores.n_images}, {scores.n_cases}, {scores.n_nuclei}"

@@ -19,13 +19,20 @@ Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
 def instances_of(annotation: Annotation, size: tuple[int, int]) -> NDArray[np.int32] | None:
     """Instances `(H, W)`, 0 background, k the nucleus `points[k - 1]`.
 
-    The annotation's own map, or its outlines filled; an outline that reaches in from outside of
-    `size` (height, width) has the pixels inside. None where a nucleus has only a centre.
+    The annotation's own map, or its outlines filled. None where a nucleus has only a centre.
     """
     if annotation.instances is not None:
         return annotation.instances
     if len(annotation) and None in (annotation.outlines or (None,)):
         return None
+    return filled_outlines(annotation, size)
+
+
+def filled_outlines(annotation: Annotation, size: tuple[int, int]) -> NDArray[np.int32]:
+    """Instances `(H, W)`, 0 background, k the nucleus `points[k - 1]`, if it has an outline.
+
+    An outline that reaches in from outside of `size` (height, width) has the pixels inside.
+    """
     filled = np.zeros(size, np.int32)
     for k, rows, columns in pixels_of_outlines(annotation, size):
         filled[rows, columns] = k + 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from transfer_kit.data.annotation import Annotation, Points
+from transfer_kit.data.filling import filled_outlines
 from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.evaluation.captions import Entry, caption_above, legend_below, side_by_side
 from transfer_kit.evaluation.counting import inside_labelled, score_image
+from transfer_kit.evaluation.matching import Index
 from transfer_kit.evaluation.statistics import precision_recall_f1
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 # After Okabe and Ito (2008), whose colours are told apart with any colour vision; the green and
-# the vermilion are lightened to stand out on pink and violet tissue. Each mark has its own shape.
+# the vermilion are lightened to stand out on pink and violet tissue. Each mark has its own shape;
+# outlines have the nuclei's and tell by colour alone.
 TRUE: Colour = (0, 190, 140)
 FALSE: Colour = (255, 115, 20)
 MISSED: Colour = (240, 228, 66)
@@ -42,6 +45,9 @@ def overlay(
 ) -> Image:
     """Draw true detections as circles, false ones as crosses and missed nuclei as squares.
 
+    A detection or nucleus that has an instance, or an outline, is drawn as its outline instead,
+    in the same colour; true is still what lies within the radius of a nucleus' centre.
+
     The rim of labelled regions is drawn and what lies outside is paled: nothing there counts.
     Small images are enlarged by a whole factor. Below stand the legend, the counts and the F1.
 
@@ -57,21 +63,21 @@ def overlay(
     if truth.labelled_regions:
         canvas = _paled_outside(canvas, truth, image.shape[:2], factor)
     size = _mark_size(canvas, radius_um / mpp * factor, max(len(truth), len(found)))
+    annotated = truth.instances
+    if annotated is None and any(outline is not None for outline in truth.outlines):
+        annotated = filled_outlines(truth, image.shape[:2])
     groups = (
-        ("true", TRUE, _circle, found.points[scored.found_index]),
-        ("missed", MISSED, _square, truth.points[scored.missed_index]),
-        ("false", FALSE, _cross, found.points[scored.false_index]),
+        _Group("true", TRUE, _circle, found.points, found.instances, scored.found_index),
+        _Group("missed", MISSED, _square, truth.points, annotated, scored.missed_index),
+        _Group("false", FALSE, _cross, found.points, found.instances, scored.false_index),
     )
-    entries = []
-    for name, colour, mark, points in groups:
-        _draw(canvas, _on_canvas(points, factor), mark, colour, size)
-        entries.append(Entry(f"{name} {len(points)}", _sample(mark, colour)))
+    entries = [_draw_group(canvas, group, factor, size) for group in groups]
     f1 = float(precision_recall_f1(scored.counts)[2])
     return legend_below(canvas, entries, f"F1 {f1:.3f} within {radius_um:g} µm")
 
 
 def draw_detections(image: Image, found: Nuclei, *, radius_um: float, mpp: float) -> Image:
-    """Circle what was found, a colour a class, where nothing is known to compare it with.
+    """Circle or outline what was found, a colour a class, with nothing to compare it with.
 
     Args:
         image: RGB `(H, W, 3)`.
@@ -83,10 +89,12 @@ def draw_detections(image: Image, found: Nuclei, *, radius_um: float, mpp: float
     size = _mark_size(canvas, radius_um / mpp * factor, len(found))
     entries = []
     names = np.array(found.classes, object)
-    for number, (name, count) in enumerate(sorted(Counter(found.classes).items())):
+    for number, name in enumerate(sorted(set(found.classes))):
         colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
-        _draw(canvas, _on_canvas(found.points[names == name], factor), _circle, colour, size)
-        entries.append(Entry(f"{name or 'nuclei'} {count}", _sample(_circle, colour)))
+        chosen = np.flatnonzero(names == name)
+        said = name or "nuclei"
+        group = _Group(said, colour, _circle, found.points, found.instances, chosen)
+        entries.append(_draw_group(canvas, group, factor, size))
     return legend_below(canvas, entries, "" if entries else "nothing found")
 
 
@@ -154,6 +162,48 @@ def _mark_size(canvas: Image, radius_on_canvas: float, count: int) -> float:
 Mark = Callable[[Image, tuple[int, int], int, Colour, int], None]
 
 
+class _Group(NamedTuple):
+    """Nuclei that are drawn alike: those at `chosen` of all `points` and `instances`."""
+
+    name: str
+    colour: Colour
+    mark: Mark
+    points: Points
+    instances: NDArray[np.int32] | None
+    chosen: Index
+
+
+def _draw_group(canvas: Image, group: _Group, factor: int, size: float) -> Entry:
+    """Outline what has an instance and mark the rest; the group's entry in the legend."""
+    outlined = np.zeros(len(group.chosen), bool)
+    if group.instances is not None:
+        outlined = np.isin(group.chosen + 1, group.instances)
+        _outline(canvas, group.instances, group.chosen[outlined], group.colour, factor)
+    bare = group.points[group.chosen[~outlined]]
+    _draw(canvas, _on_canvas(bare, factor), group.mark, group.colour, size)
+    shown = _oval if group.instances is not None and not len(bare) else group.mark
+    return Entry(f"{group.name} {len(group.chosen)}", _sample(shown, group.colour))
+
+
+def _outline(
+    canvas: Image, instances: NDArray[np.int32], chosen: Index, colour: Colour, factor: int
+) -> None:
+    """Draw a line along the inside of each chosen instance's edge, with a dark rim around it.
+
+    Inside, so that nuclei which touch keep a line each; where the image cuts one, there is none.
+    """
+    kept = np.zeros(int(instances.max()) + 1, bool)
+    kept[chosen + 1] = True
+    # OpenCV knows no morphology of int32, and floats hold whole numbers up to 2^24 exactly.
+    numbers = np.where(kept[instances], instances, 0).astype(np.float32)
+    numbers = np.kron(numbers, np.ones((factor, factor), np.float32))
+    within = np.ones((5, 5), np.uint8)  # a line of two pixels
+    line = (cv2.dilate(numbers, within) != numbers) | (cv2.erode(numbers, within) != numbers)
+    line &= numbers > 0
+    canvas[cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = 0
+    canvas[line] = colour
+
+
 def _draw(
     canvas: Image, points: NDArray[np.float64], mark: Mark, colour: Colour, size: float
 ) -> None:
@@ -175,6 +225,13 @@ def _circle(
     canvas: Image, centre: tuple[int, int], reach: int, colour: Colour, thickness: int
 ) -> None:
     cv2.circle(canvas, centre, reach, colour, thickness, cv2.LINE_AA, _BITS)
+
+
+def _oval(
+    canvas: Image, centre: tuple[int, int], reach: int, colour: Colour, thickness: int
+) -> None:
+    axes = (reach, round(reach * 0.7))
+    cv2.ellipse(canvas, centre, axes, 30, 0, 360, colour, thickness, cv2.LINE_AA, _BITS)
 
 
 def _square(

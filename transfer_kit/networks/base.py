@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -18,12 +18,15 @@ class Network(nn.Module, abc.ABC):
     `forward` takes a standardised image `(B, 3, H, W)` of any size from 1 × 1 on and returns
     maps `(B, channels, H, W)` of its weights' type, float32, also under autocast. Outputs are
     linear: whatever non-linearity a target needs belongs to the codec.
-
-    Attributes:
-        stride: Pixels by which an input must shift for its output to shift with it.
     """
 
-    stride: ClassVar[int]
+    @property
+    @abc.abstractmethod
+    def stride(self) -> int:
+        """Pixels by which an input must shift for its output to shift with it.
+
+        A network whose options do not change it says `stride: ClassVar[int] = 16`.
+        """
 
     @property
     @abc.abstractmethod
@@ -41,6 +44,17 @@ class Network(nn.Module, abc.ABC):
     @abc.abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Maps `(B, channels, H, W)` float32 of images `(B, 3, H, W)`."""
+
+
+@runtime_checkable
+class SelfJudging(Protocol):
+    """A network that judges itself, since its loss is not one of its maps."""
+
+    needed_codec: ClassVar[str]
+    """The only codec whose maps it can make."""
+
+    def loss(self, images: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """One loss an image `(B,)`; arguments as in `forward` and `Codec.loss`."""
 
 
 N = TypeVar("N", bound=type[Network])
@@ -63,6 +77,12 @@ def register_network(name: str) -> Callable[[N], N]:
 def network_names() -> tuple[str, ...]:
     """The names that `build_network` knows."""
     return tuple(sorted(_NETWORKS))
+
+
+def needed_codec(name: str) -> str | None:
+    """The only codec that a network goes with; None where any does, or there is no such network."""
+    codec: str | None = getattr(_NETWORKS.get(name), "needed_codec", None)
+    return codec
 
 
 def build_network(name: str, *, channels: int, **options: Any) -> Network:

@@ -8,13 +8,11 @@ The papers at hand do not draw it: its layers are those of a public re-implement
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transfer_kit.networks.base import Network, register_network
+from transfer_kit.networks.base import register_network
 from transfer_kit.networks.blocks import (
     Interval,
     OutputConvolution,
@@ -23,11 +21,10 @@ from transfer_kit.networks.blocks import (
     before_transposed,
     check_positive,
     check_rate,
-    cut_to,
     initialise,
-    pad_to_multiple,
     widest_view,
 )
+from transfer_kit.networks.encoder_decoder import EncoderDecoder
 
 RESIDUAL_SCALE = 0.3
 """What a residual is multiplied with before it is added: without batch norm, sums would grow."""
@@ -88,7 +85,7 @@ class UpBlock(nn.Module):
 
 
 @register_network("frcn")
-class FRCN(Network):
+class FRCN(EncoderDecoder):
     """Ten blocks of scaled residuals, four times down and up with concatenated skips.
 
     No batch norm; dropout within each residual. Images are padded with zeros to multiples of 16
@@ -100,8 +97,6 @@ class FRCN(Network):
             quarter of its cost.
         dropout: Rate within each residual.
     """
-
-    stride: ClassVar[int] = 16
 
     def __init__(self, *, channels: int, width: int = 32, dropout: float = 0.1) -> None:
         super().__init__()
@@ -122,27 +117,9 @@ class FRCN(Network):
         initialise(self)
 
     @property
-    def blocks(self) -> tuple[tuple[str, nn.Module], ...]:
-        """The ten blocks, 1 `input` to 10 `output`."""
-        return tuple(self.named_children())
-
-    @property
     def receptive_field(self) -> int:
         """The way through the deepest block is the widest."""
         return widest_view(_seen_from, self.stride)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Maps `(B, channels, H, W)` float32 of images `(B, 3, H, W)`."""
-        full = self.input(pad_to_multiple(images, self.stride))
-        half = self.down1(full)
-        quarter = self.down2(half)
-        eighth = self.down3(quarter)
-        x = self.up1(self.down4(eighth), eighth)
-        x = self.up2(x, quarter)
-        x = self.up3(x, half)
-        x = self.up4(x, full)
-        maps: Tensor = self.output(x)
-        return cut_to(maps, images)
 
 
 def _seen_from(position: int) -> Interval:

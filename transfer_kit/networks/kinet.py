@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from transfer_kit.errors import UserError
-from transfer_kit.networks.base import Network, register_network
+from transfer_kit.networks.base import register_network
 from transfer_kit.networks.blocks import (
     ConvolutionBlock,
     DownBlock,
-    Interval,
     OutputConvolution,
     UpBlock,
-    before_convolution,
-    before_transposed,
     check_positive,
     initialise,
-    pad_to,
     widest_view,
 )
+from transfer_kit.networks.encoder_decoder import Levels
+from transfer_kit.networks.residual_unet import MultiContextAggregation, ResidualUNet, seen_from
 
 
 class NucleusHead(nn.Module):
     """Multi-context aggregation, then two 3 × 3 convolutions for each class, side by side."""
 
-    def __init__(
-        self, last: int, deeper: Sequence[int], *, context: int, hidden: int, channels: int
-    ) -> None:
+    def __init__(self, width: int, *, context: int, channels: int) -> None:
         super().__init__()
-        self.context = nn.ModuleList(
-            nn.ConvTranspose2d(inputs, context, stride, stride=stride)
-            for inputs, stride in zip(deeper, (4, 8, 16), strict=True)
-        )
-        joined = last + context * len(deeper)
-        self.of_class = nn.ModuleList(TwoConvolutions(joined, hidden, 1) for _ in range(channels))
+        self.context = MultiContextAggregation(width, context=context)
+        joined = self.context.outputs
+        self.of_class = nn.ModuleList(TwoConvolutions(joined, width, 1) for _ in range(channels))
 
-    def forward(self, x: Tensor, deeper: Sequence[Tensor]) -> Tensor:
-        """`(B, channels, H, W)` float32 for a last map `x` of height H and width W."""
-        contexts = [pad_to(up(maps), x) for up, maps in zip(self.context, deeper, strict=True)]
-        joined = torch.cat([x, *contexts], dim=1)
+    def forward(self, levels: Levels) -> Tensor:
+        """`(B, channels, H, W)` float32."""
+        joined = self.context(levels)
         return torch.cat([head(joined) for head in self.of_class], dim=1)
 
 
@@ -57,7 +48,7 @@ class TwoConvolutions(nn.Sequential):
 
 
 @register_network("kinet")
-class KiNet(Network):
+class KiNet(ResidualUNet):
     """MicroNet's contraction and expansion, one map a class, and a sibling branch for regions.
 
     The branch goes one residual block deeper, which gives it a wider view, and comes back to full
@@ -90,29 +81,13 @@ class KiNet(Network):
         dropout: float = 0.5,
         context: int = 4,
     ) -> None:
-        super().__init__()
-        for option, value in (("channels", channels), ("width", width), ("context", context)):
+        for option, value in (("channels", channels), ("context", context)):
             check_positive("kinet", option, value)
         _check_regions(regions, channels)
-        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-            raise UserError(
-                f"The option 'dropout' of the network 'kinet' must lie in [0, 1), but got "
-                f"{dropout!r}."
-            )
+        super().__init__("kinet", width=width, dropout=dropout)
         w = width
         self.regions = regions
-        self.input = ConvolutionBlock(3, w)
-        self.down1 = DownBlock(w, 2 * w)
-        self.down2 = DownBlock(2 * w, 4 * w)
-        self.down3 = DownBlock(4 * w, 8 * w, dropout=dropout)
-        self.down4 = DownBlock(8 * w, 8 * w, dropout=dropout)
-        self.up1 = UpBlock(8 * w, 8 * w, 8 * w)
-        self.up2 = UpBlock(8 * w, 4 * w, 4 * w)
-        self.up3 = UpBlock(4 * w, 2 * w, 2 * w)
-        self.up4 = UpBlock(2 * w, w, w)
-        self.output = NucleusHead(
-            w, (4 * w, 8 * w, 8 * w), context=context, hidden=w, channels=channels - regions
-        )
+        self.output = NucleusHead(w, context=context, channels=channels - regions)
         if regions:
             self.region_down = DownBlock(8 * w, 8 * w)
             self.region_up1 = UpBlock(8 * w, 8 * w, 8 * w)
@@ -135,44 +110,26 @@ class KiNet(Network):
     def forward(self, images: Tensor) -> Tensor:
         """Maps `(B, channels, H, W)` float32 of images `(B, 3, H, W)`: nuclei, then regions."""
         height, width = images.shape[-2:]
-        if height < self.stride or width < self.stride:
-            below, right = max(0, self.stride - height), max(0, self.stride - width)
-            images = functional.pad(images, (0, right, 0, below))
-        full = self.input(images)
-        half = self.down1(full)
-        quarter = self.down2(half)
-        eighth = self.down3(quarter)
-        deepest = self.down4(eighth)
-        x = self.up1(deepest, eighth)
-        x = self.up2(x, quarter)
-        x = self.up3(x, half)
-        x = self.up4(x, full)
-        maps: Tensor = self.output(x, (quarter, eighth, deepest))
+        levels = self.padded_levels(images)
+        maps: Tensor = self.output(levels)
         if self.regions:
-            x = self.region_up1(self.region_down(deepest), deepest)
-            x = self.region_up2(x, eighth)
-            x = self.region_up3(x, quarter)
-            x = self.region_up4(x, half)
-            x = self.region_up5(x, full)
-            maps = torch.cat([maps, self.region_output(x)], dim=1)
+            maps = torch.cat([maps, self._region_maps(levels)], dim=1)
         return maps[..., :height, :width]
 
     @property
     def receptive_field(self) -> int:
         """Of the branch that sees the most."""
-        return widest_view(self._seen_from, self.stride)
+        return widest_view(partial(seen_from, depth=5 if self.regions else 4), self.stride)
 
-    def _seen_from(self, position: int) -> Interval:
-        """First and last input pixel along one axis on the deepest way to an output pixel."""
-        depth = 5 if self.regions else 4
-        seen = position, position
-        for _ in ("maps", "hidden"):
-            seen = before_convolution(seen)
-        for _ in range(depth):  # up
-            seen = before_transposed(before_convolution(before_convolution(seen)))
-        for _ in range(depth):  # down
-            seen = before_convolution(before_convolution(before_convolution(seen)), stride=2)
-        return before_convolution(seen)
+    def _region_maps(self, levels: Levels) -> Tensor:
+        """`(B, regions, H, W)` float32, from the shared blocks on the way down."""
+        x = self.region_up1(self.region_down(levels.deepest), levels.deepest)
+        x = self.region_up2(x, levels.eighth)
+        x = self.region_up3(x, levels.quarter)
+        x = self.region_up4(x, levels.half)
+        x = self.region_up5(x, levels.full)
+        maps: Tensor = self.region_output(x)
+        return maps
 
 
 def _check_regions(regions: int, channels: int) -> None:

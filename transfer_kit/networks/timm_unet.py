@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transfer_kit.errors import UserError, nearest_hint
+from transfer_kit.errors import UserError
 from transfer_kit.networks.base import Network, register_network
 from transfer_kit.networks.blocks import (
     ConvolutionBlock,
@@ -23,43 +21,21 @@ from transfer_kit.networks.blocks import (
     initialise,
     pad_to_multiple,
 )
-from transfer_kit.networks.pretrained import from_transformers
+from transfer_kit.networks.timm_encoder import (
+    EncoderPart,
+    build_encoder,
+    encoder_tensors,
+    has_attention,
+    levels_of,
+    parts_of,
+    published_encoder,
+)
 
 UNBOUNDED_HALO_PX = 224
 """Context of a tile for encoders that see the whole image: about what they were trained on."""
 
 WIDEST_PROBE_PX = 4096
 """Receptive fields beyond this count as the whole image."""
-
-NOT_OPTIONS = frozenset(
-    (
-        *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"),
-        *("cache_dir", "num_classes", "features_only", "in_chans", "scriptable", "exportable"),
-    )
-)
-"""What this file decides itself; a card must not make timm open files or addresses."""
-
-REBUILT = ("relative_position_index", "attn_mask", "num_batches_tracked")
-"""Ends of names that files of other versions of timm have, or have not."""
-
-
-class Level(NamedTuple):
-    """Features that the decoder reads: which of the encoder's, at what stride, made by what."""
-
-    place: int
-    reduction: int
-    module: str
-
-
-class EncoderPart(nn.Module):
-    """Layers and parameters of an encoder, to be frozen and counted together; it runs nothing."""
-
-    def __init__(self, encoder: nn.Module, modules: Sequence[str], loose: Sequence[str]) -> None:
-        super().__init__()
-        for name in modules:
-            self.add_module(name.replace(".", "/"), encoder.get_submodule(name))
-        for name in loose:
-            self.register_parameter(name.replace(".", "/"), encoder.get_parameter(name))
 
 
 class Doublings(nn.Sequential):
@@ -152,8 +128,8 @@ class TimmUNet(Network):
         if halo_px is not None:
             check_positive("timm_unet", "halo_px", halo_px)
         self.encoder_name, self.encoder_options = encoder, dict(encoder_options or {})
-        self.encoder = _build_encoder(encoder, self.encoder_options)
-        levels = _levels(self.encoder)
+        self.encoder = build_encoder(encoder, self.encoder_options)
+        levels = levels_of(self.encoder)
         self.indices = [level.place for level in levels]
         self.reductions = [level.reduction for level in levels]
         self.has_tokens = len(set(self.reductions)) == 1
@@ -173,12 +149,12 @@ class TimmUNet(Network):
         for name, part in self.named_children():
             if name != "encoder":
                 initialise(part)
-        self._parts = _parts(self.encoder, [level.module for level in levels])
+        self._parts = parts_of(self.encoder, [level.module for level in levels])
         self.pretrained_blocks = tuple(self._parts)
         self._halo_px, self._probed = halo_px, 0
 
     @property
-    def stride(self) -> int:  # type: ignore[override]  # it is the encoder's
+    def stride(self) -> int:
         """Pixels of the coarsest level, or of a patch."""
         return max(self.reductions)
 
@@ -246,95 +222,14 @@ class TimmUNet(Network):
         return [maps.shape[1] for maps in features]
 
     def published_weights(self, name: str) -> dict[str, Tensor]:
-        """The encoder's weights that are published as `name`: `imagenet`, downloaded by timm.
-
-        Which training of it they come from, its tag says, as in `resnet50.a1_in1k`.
-        """
-        import timm
-
+        """The encoder's weights that are published as `name`: `imagenet`, downloaded by timm."""
         if name != "imagenet":
             raise KeyError(name)
-        options = _named_layers(self.encoder_options)
-        encoder: nn.Module = timm.create_model(self.encoder_name, pretrained=True, **options)
-        return encoder.state_dict()
+        return published_encoder(self.encoder_name, self.encoder_options)
 
     def from_published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A published encoder's tensors under this network's names; its classifier's are left.
-
-        Names are timm's, or those of a vision transformer of the transformers library.
-        """
-        named = from_transformers(tensors)
-        convert = getattr(
-            sys.modules[type(self.encoder).__module__], "checkpoint_filter_fn", lambda t, _: t
-        )
-        kept = {name.split(".")[0] for name in self.encoder.state_dict()}
-        return {
-            f"encoder.{name}": tensor
-            for name, tensor in convert(dict(named), self.encoder).items()
-            if name.split(".")[0] in kept and not name.endswith(REBUILT)
-        }
-
-
-def _build_encoder(name: str, options: Mapping[str, Any]) -> Any:
-    """A fresh encoder without a classifier, for images of any size where it can be."""
-    import timm
-
-    if not timm.is_model(name):
-        raise UserError(
-            f"timm has no encoder {name!r}. {nearest_hint(name, timm.list_models())} Weights of "
-            "your own go into the recipe as network.pretrained."
-        )
-    if unwanted := sorted(NOT_OPTIONS.intersection(options)):
-        raise UserError(
-            f"encoder_options of the network 'timm_unet' cannot set {unwanted[0]!r}; weights go "
-            "into the recipe as network.pretrained."
-        )
-    layers = _named_layers(options)
-    error: Exception | None = None
-    for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
-        arguments: dict[str, Any] = {**any_size, **layers}
-        try:
-            built = timm.create_model(name, pretrained=False, num_classes=0, **arguments)
-        except (TypeError, AssertionError, RuntimeError, ValueError) as caught:
-            error = caught
-            continue
-        if not hasattr(built, "forward_intermediates"):
-            raise UserError(
-                f"The encoder {name!r} gives no features of several depths; choose another one, "
-                "such as a ResNet, a ConvNeXt or a vision transformer (vit_…)."
-            )
-        return built
-    raise UserError(
-        f"The encoder {name!r} cannot be built with encoder_options {dict(options)} ({error}); see "
-        "its model card."
-    )
-
-
-def _named_layers(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options whose layers are named, such as `SwiGLUPacked`, with the layers themselves."""
-    import timm.layers
-
-    named = dict(options)
-    for option, value in options.items():
-        if option.endswith("_layer") and isinstance(value, str):
-            layer = getattr(timm.layers, value, None) or getattr(nn, value, None)
-            made = layer.func if isinstance(layer, partial) else layer
-            if isinstance(made, type) and issubclass(made, nn.Module):
-                named[option] = layer
-    return named
-
-
-def _levels(encoder: Any) -> list[Level]:
-    """What the decoder reads: each stride from 2 on, or four depths of tokens."""
-    info = encoder.feature_info
-    found = [
-        Level(index, step["reduction"], step["module"])
-        for index, step in enumerate(info if isinstance(info, list) else info.get_dicts())
-    ]
-    if len({level.reduction for level in found}) == 1:
-        quarters = {math.ceil(len(found) * quarter / 4) - 1 for quarter in (1, 2, 3, 4)}
-        return [found[index] for index in sorted(quarters)]
-    return list({level.reduction: level for level in found if level.reduction > 1}.values())
+        """A published encoder's tensors under this network's names; its classifier's are left."""
+        return {f"encoder.{k}": v for k, v in encoder_tensors(self.encoder, tensors).items()}
 
 
 def _decoder(inputs: Sequence[int], filters: Sequence[int]) -> Iterator[DecoderBlock]:
@@ -345,44 +240,13 @@ def _decoder(inputs: Sequence[int], filters: Sequence[int]) -> Iterator[DecoderB
         coarser = outputs
 
 
-def _parts(encoder: nn.Module, ends: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
-    """Modules and loose parameters of the stem and of each stage, which ends with its features.
-
-    Layers are taken to run in the order in which they are registered.
-    """
-    order = {name: place for place, (name, _) in enumerate(encoder.named_modules())}
-    ends = [end for end in ends if end in order]
-    last = [max(order[name] for name in order if f"{name}.".startswith(f"{end}.")) for end in ends]
-    first = order[ends[0].split(".")[0]] if ends else len(order)
-    parts: list[tuple[list[str], list[str]]] = [([], []) for _ in range(len(ends) + 1)]
-
-    def part_of(module: str) -> int:
-        place = order[module]
-        return 0 if place < first else 1 + min(sum(place > end for end in last), len(ends) - 1)
-
-    def assign(name: str, module: nn.Module) -> None:
-        inside = {part_of(f"{name}.{inner}".strip(".")) for inner, _ in module.named_modules()}
-        if name and len(inside) == 1:
-            parts[inside.pop()][0].append(name)
-            return
-        loose = [f"{name}.{own}".strip(".") for own, _ in module.named_parameters(recurse=False)]
-        parts[part_of(name)][1].extend(loose)
-        for child, inner in module.named_children():
-            assign(f"{name}.{child}".strip("."), inner)
-
-    assign("", encoder)
-    filled = [part for part in parts if list(EncoderPart(encoder, *part).parameters())]
-    names = ["stem", *(f"stage{number}" for number in range(1, len(filled)))]
-    return dict(zip(names, filled, strict=True))
-
-
 def _probe(network: TimmUNet) -> int:
     """Width of the square that a column of output pixels sees, 0 where it has no end.
 
     Whatever depends on a pixel that is not a number is none itself. One stride of such columns is
     laid into wider and wider strips until what they spoil ends before the strip does.
     """
-    if any("attn" in name or "attention" in name for name in _words(network.encoder)):
+    if has_attention(network.encoder):
         return 0
     stride, width = network.stride, 8 * network.stride
     # Fast convolutions in single precision carry what is no number into outputs without it.
@@ -397,12 +261,3 @@ def _probe(network: TimmUNet) -> int:
             return 2 * max(first + stride - 1 - left, right - first) + 1
         width *= 2
     return 0
-
-
-def _words(encoder: nn.Module) -> list[str]:
-    """Names and kinds of all layers that do something, in small letters."""
-    return [
-        f"{name} {type(layer).__name__}".lower()
-        for name, layer in encoder.named_modules()
-        if not isinstance(layer, nn.Identity)
-    ]

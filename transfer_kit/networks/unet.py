@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transfer_kit.networks.base import Network, register_network
+from transfer_kit.networks.base import register_network
 from transfer_kit.networks.blocks import (
     ConvolutionBlock,
     Interval,
@@ -17,11 +15,10 @@ from transfer_kit.networks.blocks import (
     before_pooling,
     before_transposed,
     check_positive,
-    cut_to,
     initialise,
-    pad_to_multiple,
     widest_view,
 )
+from transfer_kit.networks.encoder_decoder import EncoderDecoder
 
 
 class TwoConvolutions(nn.Sequential):
@@ -63,7 +60,7 @@ class JoinedConvolutions(nn.Module):
 
 
 @register_network("unet")
-class UNet(Network):
+class UNet(EncoderDecoder):
     """U-Net of ten blocks: two convolutions each, four times down and up, and a 1 × 1 output.
 
     Filters double at each of the four depths, from `n_feat` to 16 `n_feat` (Ronneberger et al.
@@ -81,8 +78,6 @@ class UNet(Network):
         >>> UNet(channels=1, n_feat=4)(torch.zeros(2, 3, 75, 40)).shape
         torch.Size([2, 1, 75, 40])
     """
-
-    stride: ClassVar[int] = 16
 
     def __init__(self, *, channels: int, n_feat: int = 32) -> None:
         super().__init__()
@@ -102,27 +97,9 @@ class UNet(Network):
         initialise(self)
 
     @property
-    def blocks(self) -> tuple[tuple[str, nn.Module], ...]:
-        """The ten blocks, 1 `input` to 10 `output`."""
-        return tuple(self.named_children())
-
-    @property
     def receptive_field(self) -> int:
         """The way through the deepest block is the widest."""
         return widest_view(_seen_from, self.stride)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Maps `(B, channels, H, W)` float32 of images `(B, 3, H, W)`."""
-        full = self.input(pad_to_multiple(images, self.stride))
-        half = self.down1(full)
-        quarter = self.down2(half)
-        eighth = self.down3(quarter)
-        x = self.up1(self.down4(eighth), eighth)
-        x = self.up2(x, quarter)
-        x = self.up3(x, half)
-        x = self.up4(x, full)
-        maps: Tensor = self.output(x)
-        return cut_to(maps, images)
 
 
 def _seen_from(position: int) -> Interval:

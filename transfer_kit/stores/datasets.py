@@ -26,13 +26,13 @@ class StoredDataset:
     """A dataset that goes by a name.
 
     Attributes:
-        card: None for an embedded organ that was not made yet.
+        card: Of an embedded organ that was not drawn yet, what it will be, but for its splits.
         root: Folder of the images; None where they are not on this machine.
     """
 
     name: str
     origin: Origin
-    card: DatasetCard | None
+    card: DatasetCard
     root: Path | None
 
 
@@ -218,9 +218,17 @@ def _open_card(name: str, path: Path) -> Dataset:
 
 def _embedded(organ: str) -> StoredDataset:
     folder = _embedded_folder(organ)
-    made = (folder / CARD_NAME).exists()
-    card = DatasetCard.read(folder / CARD_NAME) if made else None
-    return StoredDataset(organ, "embedded", card, folder if made else None)
+    if (folder / CARD_NAME).exists():
+        return StoredDataset(organ, "embedded", DatasetCard.read(folder / CARD_NAME), folder)
+    return StoredDataset(organ, "embedded", _card_before_drawing(organ), None)
+
+
+def _card_before_drawing(organ: str) -> DatasetCard:
+    from transfer_kit.data.synthetic.dataset import dataset_card
+
+    # How many cases there will be, and with them the splits, is the drawing's affair.
+    fields = dataset_card(organ, cases=3, seed=0)
+    return DatasetCard.of_fields({name: fields[name] for name in fields.keys() - {"splits"}})
 
 
 def _embedded_folder(organ: str) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import torch
@@ -21,11 +22,17 @@ class KeepCheckpoint(lightning.Callback):
     Rounds end where nothing is under way, so weights, optimizer, schedule and judge are all
     that there is to keep; patches and dropout follow from the seed and the step. It comes after
     the judge among the callbacks.
+
+    Args:
+        path: The file.
+        judge: Whose state it keeps.
+        seconds: How long the training has taken so far.
     """
 
-    def __init__(self, path: Path, judge: Judge) -> None:
+    def __init__(self, path: Path, judge: Judge, seconds: Callable[[], float]) -> None:
         self.path = path
         self.judge = judge
+        self.seconds = seconds
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
@@ -33,6 +40,7 @@ class KeepCheckpoint(lightning.Callback):
         """Write the checkpoint."""
         state = {
             "step": module.step,
+            "seconds": self.seconds(),
             "stopped": bool(trainer.should_stop),
             "network": module.network.state_dict(),
             "optimizer": trainer.optimizers[0].state_dict(),
@@ -46,14 +54,21 @@ class KeepCheckpoint(lightning.Callback):
             temporary.write_bytes(written.getbuffer())
 
 
-def restore(path: Path, module: DetectorModule, judge: Judge) -> bool:
-    """Go on from a checkpoint, where there is one; returns whether nothing is left to do.
+class Resumed(NamedTuple):
+    """Whether nothing is left to do, and how long the training had taken."""
+
+    has_ended: bool
+    seconds: float
+
+
+def restore(path: Path, module: DetectorModule, judge: Judge) -> Resumed:
+    """Go on from a checkpoint, where there is one.
 
     Raises:
         UserError: the file is damaged, or is of another recipe.
     """
     if not path.is_file():
-        return False
+        return Resumed(False, 0.0)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         module.network.load_state_dict(state["network"])
@@ -64,4 +79,6 @@ def restore(path: Path, module: DetectorModule, judge: Judge) -> bool:
         ) from None
     judge.load_state_dict(state["judge"])
     module.go_on(state["step"], state["optimizer"], state["schedules"])
-    return bool(state["stopped"] or state["step"] >= module.settings.steps)
+    has_ended = bool(state["stopped"] or state["step"] >= module.settings.steps)
+    # Older checkpoints know no time.
+    return Resumed(has_ended, float(state.get("seconds", 0.0)))

@@ -18,6 +18,9 @@ from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 
 Curve = dict[str, float]
 
+CRITERIA = {"val/aji": "AJI", "val/f1": "F1"}
+"""What the best round has most of, and its word for people; the first that a point has counts."""
+
 
 class Judge(lightning.Callback):
     """Judges a detector after each round by its best F1 on the validation images.
@@ -151,9 +154,15 @@ class Judge(lightning.Callback):
             setattr(self, name, value)
 
 
+def judged_by(point: Curve) -> str:
+    """The figure of `CRITERIA` that a round is judged by; none ("") without validation."""
+    return next((name for name in CRITERIA if name in point), "")
+
+
 def _criterion(point: Curve) -> float:
     """What the best round has most of; without validation the last is the best."""
-    return point.get("val/aji", point.get("val/f1", math.inf))
+    name = judged_by(point)
+    return point[name] if name else math.inf
 
 
 def restore_best(judge: Judge, module: DetectorModule) -> None:

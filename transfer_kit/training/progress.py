@@ -16,11 +16,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from transfer_kit.training.judge import Judge
+from transfer_kit.training.judge import CRITERIA, Judge, judged_by
 
 
 class ShowProgress(lightning.Callback):
-    """A bar on standard error with the last validation F1; in a log file, a line a round."""
+    """A bar on standard error with the last loss and what the judge found; a line a round in a log.
+
+    That is the figure by which the best weights are chosen: F1, or the AJI of whole nuclei.
+    """
 
     def __init__(self, title: str, judge: Judge) -> None:
         self.title = title
@@ -59,8 +62,8 @@ class ShowProgress(lightning.Callback):
         """Say what the judge found; it comes before this among the callbacks."""
         point = self.judge.curve[-1]
         said = f"loss {point['train/loss']:.3f}"
-        if "val/f1" in point:
-            said += f", validation F1 {point['val/f1']:.3f}"
+        if name := judged_by(point):
+            said += f", validation {CRITERIA[name]} {point[name]:.3f}"
         self.bar.update(self.task, said=said)
         if not self.bar.console.is_terminal:
             done = f"{module.step}/{module.settings.steps}"

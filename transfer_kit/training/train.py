@@ -26,7 +26,7 @@ from transfer_kit.evaluation import adopt, calibrate
 from transfer_kit.recipe import Recipe, TrainSettings
 from transfer_kit.training.batches import Batch, NumberedPatches, patch_loader
 from transfer_kit.training.checkpoint import KeepCheckpoint, restore
-from transfer_kit.training.judge import Curve, Judge, restore_best
+from transfer_kit.training.judge import Curve, Judge, judged_by, restore_best
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 from transfer_kit.training.progress import ShowProgress
 from transfer_kit.transfer.freezing import freeze_first_blocks
@@ -37,13 +37,23 @@ CHECKPOINT = "last.ckpt"
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training: the best round's detector, its curve, steps taken and time."""
+    """What came of a training: the best round's detector, its curve, steps taken and time.
+
+    Attributes:
+        seconds: Of all parts of a training that was killed and resumed, up to the last round that
+            each of them ended.
+    """
 
     detector: Detector
     curve: tuple[Curve, ...]
     steps: int
     best_step: int
     seconds: float
+
+    @property
+    def criterion(self) -> str:
+        """The figure of the curve that chose the best round; none ("") without validation."""
+        return judged_by(self.curve[-1])
 
 
 def train(
@@ -79,12 +89,17 @@ def train(
         judge_start=recipe.base != "none",
     )
     started = time.perf_counter()
-    has_ended = restore(folder / CHECKPOINT, module, judge)
+    resumed = restore(folder / CHECKPOINT, module, judge)
+
+    def seconds() -> float:
+        return resumed.seconds + time.perf_counter() - started
+
     for point in judge.curve:
         # What a killed run recorded may not have arrived; the same point twice does no harm.
         record({name: value for name, value in point.items() if name != "step"}, int(point["step"]))
-    if not has_ended:
-        callbacks = [judge, ShowProgress(title, judge), KeepCheckpoint(folder / CHECKPOINT, judge)]
+    if not resumed.has_ended:
+        keep = KeepCheckpoint(folder / CHECKPOINT, judge, seconds)
+        callbacks = [judge, ShowProgress(title, judge), keep]
         trainer = _trainer(recipe.train, module.start_step, device, callbacks)
         try:
             _fit(trainer, module, _loader(module, samples, recipe, trainer))
@@ -93,8 +108,7 @@ def train(
     restore_best(judge, module)
     detector.to("cpu").network.eval()
     _calibrate(detector, validation, samples, recipe)
-    seconds = time.perf_counter() - started
-    return Trained(detector, tuple(judge.curve), judge.last_step, judge.best_step, seconds)
+    return Trained(detector, tuple(judge.curve), judge.last_step, judge.best_step, seconds())
 
 
 def _trainer(
