@@ -54,7 +54,17 @@ class PatchSettings(Settings):
         200, description="Side of a square crop, in pixels at the training mpp"
     )
     per_image: Annotated[int, Field(ge=1)] = Field(
-        4, description="Random crops drawn from each image per pass (paper 002: four)"
+        4, description="Crops drawn from each image per pass (paper 002: four)"
+    )
+    grid_stride_px: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Crops lie on a grid of this stride (paper 000: 17); null draws random places, "
+        "in the labelled regions where there are any",
+    )
+    nucleus_fraction: Fraction = Field(
+        0,
+        description="Share of the crops that are placed around a nucleus, for images where most "
+        "places hold none, as of mitoses",
     )
 
 
@@ -84,21 +94,21 @@ class AugmentSettings(Settings):
 class OptimizerSettings(Settings):
     """What moves the weights."""
 
-    name: Literal["adamw", "adam", "sgd"] = Field(
-        "adamw", description="The optimizer; sgd is with Nesterov momentum (paper 002)"
-    )
+    name: Literal["adamw", "adam", "sgd"] = Field("adamw", description="The optimizer")
     learning_rate: Positive = Field(2e-3, description="Highest learning rate of the schedule")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Of sgd")
+    nesterov: bool = Field(True, description="Whether sgd's momentum is Nesterov's (paper 002)")
     weight_decay: NotNegative = Field(1e-4, description="Pull of the weights towards zero")
 
 
 class ScheduleSettings(Settings):
     """How the learning rate moves."""
 
-    name: Literal["one_cycle", "plateau", "constant"] = Field(
+    name: Literal["one_cycle", "plateau", "decay", "constant"] = Field(
         "one_cycle",
         description="one_cycle warms up and anneals to nothing over all steps; plateau divides by "
-        "ten while validation F1, or AJI of whole nuclei, does not rise (paper 002)",
+        "ten while validation F1, or AJI of whole nuclei, does not rise (paper 002); decay "
+        "multiplies by a factor at regular steps (papers 000 and 003)",
     )
     warm_up: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.15, description="Part of one_cycle that warms up"
@@ -108,6 +118,12 @@ class ScheduleSettings(Settings):
     )
     stop_below: NotNegative = Field(
         1e-4, description="Learning rate at which plateau ends the training"
+    )
+    decay_every: Annotated[int, Field(ge=1)] = Field(
+        10_000, description="Steps between the multiplications of decay"
+    )
+    decay_factor: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="What decay multiplies by"
     )
 
 

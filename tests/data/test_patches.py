@@ -315,3 +315,20 @@ def test_a_patch_normalised_by_itself_has_mean_zero_and_deviation_one():
     np.testing.assert_allclose(channels.std((1, 2)), 1, atol=1e-5)
     flat = normalise_by_itself(np.full((8, 8, 3), 91, np.uint8))
     np.testing.assert_allclose(flat, 0, atol=1e-4)
+
+
+def test_a_pass_over_a_grid_visits_every_place_once():
+    cache = [DrawnSample("coded", coded_image(100, 110), Annotation.of_points(np.zeros((0, 2))))]
+    sampler = sampler_of(cache, size_px=40, grid_stride_px=17, crops_per_image=4 * 5)
+    corners = {tuple(int(v) for v in sampler.patch(n).image[0, 0, :2]) for n in range(20)}
+    image = coded_image(100, 110)
+    places = {tuple(int(v) for v in image[y, x, :2]) for y in range(0, 61, 17)
+              for x in range(0, 71, 17)}  # fmt: skip
+    assert corners == places
+    again = {tuple(int(v) for v in sampler.patch(n).image[0, 0, :2]) for n in range(20, 40)}
+    assert again == places
+
+
+def test_a_grid_on_an_image_smaller_than_the_patch_has_one_place():
+    sampler = sampler_of(named_images(1, 30, 30), size_px=64, grid_stride_px=8)
+    assert len({sampler.patch(n).image.tobytes() for n in range(4)}) == 1

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import transfer_kit
 from transfer_kit.networks import build_network
-from transfer_kit.networks.timm_unet import _build_encoder
+from transfer_kit.networks.timm_encoder import build_encoder
 
 PAGE = Path(transfer_kit.__file__).parents[1] / "docs" / "networks.md"
 ROW = re.compile(r"^\| `(\w+)` \| `(\{.*?\})` \| `(\{.*?\})` \| ([\d.]+) M / ([\d.]+) M \|", re.M)
@@ -73,6 +73,6 @@ def foundation_models() -> dict[str, tuple[str, dict[str, object]]]:
 def test_a_foundation_model_of_the_page_has_its_published_size(name):
     encoder, options = foundation_models()[name]
     with torch.device("meta"):
-        built = _build_encoder(encoder, options)
+        built = build_encoder(encoder, options)
     count = sum(p.numel() for p in built.parameters())
     assert count / 1e6 == pytest.approx(PUBLISHED[name], rel=0.01)

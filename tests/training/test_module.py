@@ -9,6 +9,8 @@ from toy import toy_detector, toy_recipe, toy_samples
 
 from transfer_kit.codecs import ProximityCodec
 from transfer_kit.detector import Detector
+from transfer_kit.recipe import OptimizerSettings
+from transfer_kit.training.module import build_optimizer
 from transfer_kit.training.train import train
 
 
@@ -63,3 +65,10 @@ def test_steps_without_loss_leave_the_last_layer_as_it_was(tmp_path, steps):
     before = toy_detector(seed=0).network.state_dict()["output.maps.weight"]
     after = trained(tmp_path, steps, codec=Scheduled()).detector.network.state_dict()
     assert torch.equal(after["output.maps.weight"], before) == (steps == 3)
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_the_momentum_of_sgd_is_nesterov_s_or_plain_as_the_recipe_says(nesterov):
+    settings = OptimizerSettings(name="sgd", nesterov=nesterov)
+    optimizer = build_optimizer(toy_detector(seed=0).network, settings)
+    assert {group["nesterov"] for group in optimizer.param_groups} == {nesterov}

@@ -173,6 +173,16 @@ def test_the_plateau_schedule_lowers_the_rate_and_stops_below_its_limit(tmp_path
     assert done.steps < 80
 
 
+def test_the_decay_schedule_multiplies_the_rate_at_its_steps_also_after_an_interruption(tmp_path):
+    schedule = {"name": "decay", "decay_every": 4, "decay_factor": 0.5}
+    fields = {"train.validate_every": 2, "train.schedule": schedule}
+    fields["train.optimizer"] = {"name": "sgd", "learning_rate": 1e-3, "nesterov": False}
+    trained(tmp_path, **{**fields, "train.steps": 6})
+    done = trained(tmp_path, **{**fields, "train.steps": 12})
+    rates = {int(point["step"]): point["learning_rate"] for point in done.curve}
+    assert rates == pytest.approx({step: 1e-3 * 0.5 ** (step // 4) for step in range(2, 13, 2)})
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_weights(
     tmp_path, monkeypatch
 ):

@@ -17,7 +17,7 @@ from transfer_kit.errors import UserError
 
 Encode = Callable[[Annotation, tuple[int, int], float, np.random.Generator], NDArray[np.float32]]
 
-_ORDER, _PATCH = 0, 1
+_ORDER, _PATCH, _GRID = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,8 @@ class PatchSampler:
         indices: Images of the cache to use, all by default; one given twice counts twice.
         nucleus_fraction: Share of patches that are placed so that a nucleus lies in them, for
             images where most places hold none; 0 draws places alone.
+        grid_stride_px: Patches lie on a grid of this stride, whose places each image goes through
+            in an order of its own; None draws them anywhere in the labelled region.
         margin_um: Nuclei this far outside still reach `encode`; at least the codec's radius.
 
     Raises:
@@ -77,6 +79,7 @@ class PatchSampler:
         crops_per_image: int = 4,
         indices: Sequence[int] | None = None,
         nucleus_fraction: float = 0.0,
+        grid_stride_px: int | None = None,
         margin_um: float = 12.0,
     ) -> None:
         self.cache = cache
@@ -87,6 +90,7 @@ class PatchSampler:
         self.crops_per_image = crops_per_image
         self.indices = tuple(range(len(cache)) if indices is None else indices)
         self.nucleus_fraction = nucleus_fraction
+        self.grid_stride_px = grid_stride_px
         self.margin = int(np.ceil(margin_um / cache.mpp))
         if not self.indices:
             raise UserError("There is no image to train on; give the dataset a training split.")
@@ -101,22 +105,27 @@ class PatchSampler:
 
     def image_of(self, number: int) -> int:
         """Index in the cache of the image from which patch `number` is cut."""
+        return self._visit(number)[0]
+
+    def _visit(self, number: int) -> tuple[int, int]:
+        """The image of patch `number`, and how many patches were cut from it before."""
         number_of_pass, place = divmod(number, self.patches_per_pass)
         shuffled_pass, order = self._shuffled
         if shuffled_pass != number_of_pass:
             order = self._generator(_ORDER, number_of_pass).permutation(self.patches_per_pass)
             self._shuffled = (number_of_pass, order)
-        return self.indices[int(order[place]) % len(self.indices)]
+        before, which = divmod(int(order[place]), len(self.indices))
+        return self.indices[which], number_of_pass * self.crops_per_image + before
 
     def patch(self, number: int) -> Patch:
         """Patch `number`, from 0 on without end."""
-        index = self.image_of(number)
+        index, visit = self._visit(number)
         rng = self._generator(_PATCH, number)
         image, annotation = self.cache.get(index)
         size = (self.size_px, self.size_px)
         warp = draw_warp(
             self.augmentation,
-            centre=self._draw_centre(index, annotation, rng),
+            centre=self._draw_centre(index, visit, annotation, rng),
             size=size,
             margin=self.margin,
             mpp=self.cache.mpp,
@@ -148,12 +157,15 @@ class PatchSampler:
         return rows
 
     def _draw_centre(
-        self, index: int, annotation: Annotation, rng: np.random.Generator
+        self, index: int, visit: int, annotation: Annotation, rng: np.random.Generator
     ) -> tuple[float, float]:
         """Image position of the patch's centre, such that its pixels fall on the image's."""
         half = (self.size_px - 1) / 2
         height, width = self.cache.size(index)
         wanted = self._draw_wanted(index, annotation, rng)
+        if wanted is None and self.grid_stride_px is not None:
+            x, y = self._place_on_grid(index, visit, self.grid_stride_px)
+            return x + half, y + half
         if wanted is None:
             x = _within(width, self.size_px, rng.random())
             y = _within(height, self.size_px, rng.random())
@@ -171,6 +183,8 @@ class PatchSampler:
         if rng.random() < self.nucleus_fraction and len(annotation):
             x, y = annotation.points[rng.integers(len(annotation))]
             return float(x), float(y)
+        if self.grid_stride_px is not None:
+            return None
         rows, mask = self._labelled_rows[index], self.cache.labelled(index)
         if rows is None or mask is None:
             return None
@@ -178,6 +192,15 @@ class PatchSampler:
         row = int(np.searchsorted(rows, chosen, side="right"))
         before = int(rows[row - 1]) if row else 0
         return float(np.flatnonzero(mask[row])[chosen - before]), float(row)
+
+    def _place_on_grid(self, index: int, visit: int, stride: int) -> tuple[int, int]:
+        """First pixel of the patch at the next place of an image's grid."""
+        height, width = self.cache.size(index)
+        columns = _places(width, self.size_px, stride)
+        rows = _places(height, self.size_px, stride)
+        order = self._generator(_GRID, index).permutation(len(rows) * len(columns))
+        row, column = divmod(int(order[visit % len(order)]), len(columns))
+        return columns[column], rows[row]
 
     def _around(self, position: float, length: int, rng: np.random.Generator) -> int:
         """First pixel of a patch that shows `position`, inside the image as far as that allows."""
@@ -197,6 +220,11 @@ class PatchSampler:
         inside = warp.inside(self.cache.size(index))
         known = inside if mask is None else inside & (warp.labels(mask) > 0)
         return known[None].astype(np.float32)
+
+
+def _places(length: int, size: int, stride: int) -> Sequence[int]:
+    """First pixels of patches along one side of an image; the rest beyond the last is left over."""
+    return range(0, length - size + 1, stride) or (_within(length, size, 0),)
 
 
 def _within(length: int, size: int, share: float) -> int:

@@ -8,10 +8,11 @@ import lightning
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 
 from transfer_kit.codecs import Codec
 from transfer_kit.detector import Detector
+from transfer_kit.networks.base import SelfJudging
 from transfer_kit.recipe import OptimizerSettings, TrainSettings
 from transfer_kit.training.batches import Batch
 from transfer_kit.transfer.batchnorm import hold_statistics
@@ -78,16 +79,22 @@ class DetectorModule(lightning.LightningModule):
         Raises:
             NotFiniteLossError: the loss is infinite or NaN.
         """
+        loss = self._losses(batch).mean()
+        if not torch.isfinite(loss):
+            raise NotFiniteLossError(self.step)
+        return loss
+
+    def _losses(self, batch: Batch) -> Tensor:
+        """Each image's loss `(B,)`: the codec's, or that of a network that judges itself."""
         image = batch["image"].contiguous(memory_format=torch.channels_last)
+        if isinstance(self.network, SelfJudging):
+            return self.network.loss(image, batch["target"], batch["weight"])
         output = self.network(image)
         codec = self.detector.codec
         if isinstance(codec, StepwiseCodec):
             codec = codec.at_step(self.step)
         with torch.autocast(self.device.type, enabled=False):
-            loss = codec.loss(output.float(), batch["target"], batch["weight"]).mean()
-        if not torch.isfinite(loss):
-            raise NotFiniteLossError(self.step)
-        return loss
+            return codec.loss(output.float(), batch["target"], batch["weight"])
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer over what is not frozen, and its schedule."""
@@ -106,6 +113,8 @@ class DetectorModule(lightning.LightningModule):
 
     def _schedule(self, optimizer: Optimizer) -> LRScheduler | None:
         settings = self.settings.schedule
+        if settings.name == "decay":
+            return StepLR(optimizer, settings.decay_every, settings.decay_factor)
         if settings.name != "one_cycle":
             return None
         return OneCycleLR(
@@ -125,7 +134,8 @@ def build_optimizer(network: torch.nn.Module, settings: OptimizerSettings) -> Op
         {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if settings.name == "sgd":
-        return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=True)
+        nesterov = settings.nesterov and settings.momentum > 0
+        return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=nesterov)
     kind = AdamW if settings.name == "adamw" else Adam
     # Fused: one kernel for all parameters, where a loop over a hundred small ones costs time.
     return kind(groups, lr=settings.learning_rate, fused=True)

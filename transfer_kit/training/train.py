@@ -144,6 +144,8 @@ def _loader(
         seed=recipe.seed,
         encode=detector.codec.encode,
         crops_per_image=recipe.patches.per_image,
+        nucleus_fraction=recipe.patches.nucleus_fraction,
+        grid_stride_px=recipe.patches.grid_stride_px,
     )
     patches = NumberedPatches(sampler, detector.card.mean, detector.card.std)
     on_cpu = trainer.strategy.root_device.type == "cpu"

@@ -20,8 +20,10 @@ from transfer_kit.data.synthetic import ORGANS, classes_of, draw, mpp_of
 from transfer_kit.data.synthetic.organs import BY_NAME
 from transfer_kit.errors import UserError
 
-TISSUES = tuple(BY_NAME)
-PORTABLE = (("breast", 2), ("eye", 5), ("pancreas-ki67", 1))
+MITOSES = "breast-mitoses"  # only they are annotated, by their centres: test_mitosis.py
+TISSUES = tuple(name for name in BY_NAME if name != MITOSES)
+WITH_INSTANCES = tuple(name for name in ORGANS if name != MITOSES)
+PORTABLE = (("breast", 2), ("eye", 5), ("pancreas-ki67", 1), (MITOSES, 7))
 
 
 @lru_cache(maxsize=32)
@@ -31,7 +33,8 @@ def drawn(organ: str, case: int = 3, size: int = 500) -> tuple[np.ndarray, Annot
 
 def digest(organ: str, case: int, **others: int) -> str:
     image, annotation = draw(organ, case=case, **others)
-    return hashlib.sha256(image.tobytes() + annotation.instances.tobytes()).hexdigest()
+    known = annotation.points if annotation.instances is None else annotation.instances
+    return hashlib.sha256(image.tobytes() + known.tobytes()).hexdigest()
 
 
 def density(image: np.ndarray) -> np.ndarray:
@@ -82,7 +85,7 @@ def test_organ_case_and_seed_each_give_another_image():
     assert len(digests) == 4
 
 
-@pytest.mark.parametrize("organ", ORGANS)
+@pytest.mark.parametrize("organ", WITH_INSTANCES)
 def test_a_point_is_the_centroid_of_its_visible_nucleus(organ):
     image, annotation = drawn(organ)
     instances = annotation.instances

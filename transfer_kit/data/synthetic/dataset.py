@@ -30,7 +30,7 @@ def make_dataset(
     organ: str,
     folder: Path,
     *,
-    cases: int = 24,
+    cases: int | None = None,
     size: int = 500,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -42,8 +42,9 @@ def make_dataset(
     Args:
         organ: One of `ORGANS`.
         folder: Where: `images/`, `annotations/`, `dataset.yaml`. Annotations are uint16 instance
-            label images; of an organ with classes GeoJSON with centres and region labels.
-        cases: Number of cases, at least 3: one each for training, validation and test.
+            label images; of an organ with classes or mitoses GeoJSON with centres and regions.
+        cases: Number of cases, at least 3: one each for training, validation and test. None for
+            the organ's own, 24, or more where what is annotated is rare.
         size: Side of the square images, pixels.
         seed: Another seed gives other patients.
         progress: Called with the number of cases drawn and their total, after each.
@@ -51,6 +52,8 @@ def make_dataset(
     Raises:
         UserError: `organ` is not known, there are too few cases, or the folder cannot be written.
     """
+    if cases is None:
+        cases = BY_NAME[organ].cases if organ in BY_NAME else 24
     if cases < 3:
         raise UserError(f"A dataset needs 3 cases or more for its splits, but got {cases=}.")
     with replacing(folder) as temporary:
@@ -77,7 +80,7 @@ def dataset_card(organ: str, *, cases: int, seed: int) -> dict[str, object]:
         "name": f"{organ}-synthetic" if not dummy else organ,
         "organ": (drawn.site if drawn else "") or organ,
         "species": "human",
-        "stain": "none" if dummy else "Ki67" if _has_classes(organ) else "H&E",
+        "stain": "none" if drawn is None else "Ki67" if drawn.ki67 else "H&E",
         "mpp": mpp_of(organ),
         "classes": list(classes_of(organ)),
         "case_pattern": rf"({organ}-\d+)",
@@ -87,7 +90,7 @@ def dataset_card(organ: str, *, cases: int, seed: int) -> dict[str, object]:
         "synthetic": True,
         "images": "images/*.png",
         "annotations": "annotations/{stem}" + _suffix(organ),
-        "format": "geojson" if _has_classes(organ) else "instances",
+        "format": "instances" if _has_instances(organ) else "geojson",
         "splits": splits(organ, cases),
     }
 
@@ -108,18 +111,20 @@ def splits(organ: str, cases: int) -> dict[str, list[str]]:
     }
 
 
-def _has_classes(organ: str) -> bool:
-    return len(classes_of(organ)) > 1
+def _has_instances(organ: str) -> bool:
+    """Whether all nuclei are annotated, all alike."""
+    drawn = BY_NAME.get(organ)
+    return drawn is None or (drawn.ki67 is None and drawn.mitoses is None)
 
 
 def _suffix(organ: str) -> str:
-    return ".geojson" if _has_classes(organ) else ".png"
+    return ".png" if _has_instances(organ) else ".geojson"
 
 
 def _write_annotation(stem: Path, annotation: Annotation, organ: str) -> None:
     """Instances where nuclei are all alike, else what QuPath holds: points, classes, regions."""
     path = stem.with_name(stem.name + _suffix(organ))
-    if _has_classes(organ):
+    if not _has_instances(organ):
         write_geojson(path, annotation)
         return
     if annotation.instances is None:

@@ -15,6 +15,8 @@ from transfer_kit.data.synthetic.algorithm1 import simulate
 from transfer_kit.data.synthetic.glands import crypts, ducts, tubules
 from transfer_kit.data.synthetic.ground import ground
 from transfer_kit.data.synthetic.ki67 import CLASSES, immunostained, weak_regions
+from transfer_kit.data.synthetic.mitosis import CLASS_NAME as MITOSIS
+from transfer_kit.data.synthetic.mitosis import Figure, paint, shrunken, with_mitoses
 from transfer_kit.data.synthetic.neuroendocrine import nests
 from transfer_kit.data.synthetic.noise import Field
 from transfer_kit.data.synthetic.nuclei import NucleusPainter
@@ -63,7 +65,8 @@ def draw(
     border of the image leaves less than 30 % are not drawn. The instance map holds the pixels
     inside a nucleus' outline; where two overlap, the upper one owns them. A point is the centroid
     of its nucleus' visible pixels. An immunostained organ has the classes of paper 001, and weak
-    region labels of a part of its tumour and of the rest.
+    region labels of a part of its tumour and of the rest. Of an organ with mitoses they alone are
+    annotated, by their centroids: its other nuclei are background, and there is no instance map.
 
     Args:
         organ: One of `ORGANS`.
@@ -72,7 +75,7 @@ def draw(
         seed: Another seed gives other patients.
 
     Returns:
-        The image uint8 `(size, size, 3)`, RGB, and its annotation with instances.
+        The image uint8 `(size, size, 3)`, RGB, and its annotation.
 
     Raises:
         UserError: `organ` is not known, `case` is negative or `size` too small.
@@ -96,7 +99,10 @@ def mpp_of(organ: str) -> float:
 
 def classes_of(organ: str) -> tuple[str, ...]:
     """Class names of the nuclei of one of `ORGANS`."""
-    return CLASSES if organ in BY_NAME and BY_NAME[organ].ki67 else (CLASS_NAME,)
+    drawn = BY_NAME.get(organ)
+    if drawn is None:
+        return (CLASS_NAME,)
+    return CLASSES if drawn.ki67 else (MITOSIS,) if drawn.mitoses else (CLASS_NAME,)
 
 
 def _tissue_image(
@@ -108,8 +114,12 @@ def _tissue_image(
     def stream(part: str) -> np.random.Generator:
         return generator(name, case, seed, part)
 
-    tissue, painter = _settled(organ, name, case=case, size=size, seed=seed)
+    tissue, painter, figures = _settled(organ, name, case=case, size=size, seed=seed)
     canvas = painter.canvas
+    points = np.zeros((0, 2), np.float32)
+    if organ.mitoses is not None:
+        tissue = shrunken(tissue, painter, organ.mitoses, stream("apoptosis"))
+        points = paint(canvas, figures, organ.mitoses, stream("figures"))
     rest_h, rest_e, tone = ground(
         tissue, organ, canvas=canvas, shapes=painter.shapes, rng=stream("ground")
     )
@@ -121,7 +131,11 @@ def _tissue_image(
         "blood": red_cells(tissue.blood, stream("blood"), size) * tissue.void * (1 - canvas.cover),
         "melanin": melanin(canvas, tone, void=tissue.void, load=load, rng=rng),
     }
-    annotation = _annotation(_majority(canvas.instances, organ.pixels))
+    annotation = (
+        _annotation(_majority(canvas.instances, organ.pixels))
+        if organ.mitoses is None
+        else Annotation.of_points(points, MITOSIS)
+    )
     if organ.ki67 is not None and tissue.tumour is not None:
         brown = immunostained(painter, organ.ki67, stream("ki67"))
         concentrations |= {"haematoxylin": rest_h + brown.haematoxylin, "dab": brown.dab}
@@ -154,20 +168,24 @@ def _majority(instances: NDArray[np.int32], side: int) -> NDArray[np.int32]:
 
 def _settled(
     organ: Organ, name: str, *, case: int, size: int, seed: int
-) -> tuple[Tissue, NucleusPainter]:
-    """The ground and the nuclei that found a seat in it."""
+) -> tuple[Tissue, NucleusPainter, list[Figure]]:
+    """The ground, the nuclei that found a seat in it, and where cells divide."""
     rng = generator(name, case, seed, "tissue")
     tissue = with_vessels(TISSUES[organ.tissue](organ, rng, size), organ, rng)
+    figures: list[Figure] = []
+    if organ.mitoses is not None:
+        rng = generator(name, case, seed, "mitoses")
+        tissue, figures = with_mitoses(tissue, organ.mitoses, rng)
     rng = generator(name, case, seed, "nuclei")
     scale = float(np.exp(np.clip(rng.normal(), -2, 2) * organ.size_jitter))
     painter = NucleusPainter(size, organ.populations, scale=scale, rng=rng)
     painter.settle(tissue.seats)
-    return tissue, painter
+    return tissue, painter, figures
 
 
 def _dummy_image(*, case: int, size: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Algorithm 1 on the nuclei of a drawn breast, in place of the paper's annotated ones."""
-    _, painter = _settled(BY_NAME["breast"], ALGORITHM1, case=case, size=size, seed=seed)
+    _, painter, _ = _settled(BY_NAME["breast"], ALGORITHM1, case=case, size=size, seed=seed)
     truth = _separated(painter.canvas.instances)
     return simulate(truth, generator(ALGORITHM1, case, seed, "simulation"))
 

@@ -119,6 +119,34 @@ class Ki67:
 
 
 @dataclass(frozen=True)
+class Mitoses:
+    """Dividing cells, which alone are annotated, among cells that resemble them.
+
+    Attributes:
+        of: The population whose cells divide.
+        per_mm2: Mean number of mitotic figures.
+        evenness: Shape of the gamma distribution of that number over cases; below 1 most cases
+            have few and some many.
+        stages: How often each stage is seen, a key of `chromosomes.STAGES`, in any unit.
+        haematoxylin: Optical density of chromosomes.
+        clearing: How clear the cytoplasm around them is, 0 to 1.
+        soft: Share of figures that lie out of focus.
+        look_alikes: Mean number per mm² of nuclei of each of these populations.
+        pink: Eosin of the cytoplasm of dying cells.
+    """
+
+    of: str
+    per_mm2: float
+    evenness: float
+    stages: dict[str, float]
+    haematoxylin: Spread
+    clearing: Spread
+    soft: float
+    look_alikes: dict[str, float]
+    pink: Spread
+
+
+@dataclass(frozen=True)
 class Organ:
     """All that the drawing of one organ needs.
 
@@ -131,6 +159,8 @@ class Organ:
         melanin: Pigment load of the most pigmented cases, 0 to 1.
         size_jitter: Standard deviation between cases of the logarithm of nuclear size.
         ki67: How its nuclei are immunostained; None is H&E.
+        mitoses: Its dividing cells, where they alone are annotated; None annotates all nuclei.
+        cases: Cases of its dataset, where none are asked for.
         pixels: Pixels of the drawing, along one axis, to one of the image.
         site: The organ as its card names it, where that is not the name of the drawing.
     """
@@ -146,6 +176,8 @@ class Organ:
     melanin: float = 0.0
     size_jitter: float = 0.08
     ki67: Ki67 | None = None
+    mitoses: Mitoses | None = None
+    cases: int = 24
     pixels: int = 1
     site: str = ""
 

@@ -1,9 +1,10 @@
 """What each organ looks like, in numbers; all lengths in µm.
 
 Sizes and densities of breast, colon, kidney and brain follow annotated H&E at 40x; those of eye and
-liver follow textbooks (uveal melanoma: spindle cells with pale nuclei, melanin), the neuroendocrine
-tumour of the pancreas paper 001 and photographs of Ki67. They are meant to look plausible, and to
-differ from one another as organs do, not to be measured.
+liver follow textbooks (uveal melanoma: spindle cells with pale nuclei, melanin), and so do mitoses
+and what resembles them; the neuroendocrine tumour of the pancreas follows paper 001 and photographs
+of Ki67. They are meant to look plausible, and to differ from one another as organs do, not to be
+measured.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 from transfer_kit.data.synthetic.organ import (
     Cytoplasm,
     Ki67,
+    Mitoses,
     Organ,
     Population,
     Spread,
@@ -254,6 +256,67 @@ PANCREAS_KI67 = Organ(
     site="pancreas",
 )
 
+SMOOTH_AND_DARK = Population(
+    Spread(4.6, 1.1),
+    Spread(1.15, 0.12),
+    Spread(1.25, 0.14),
+    rim=0.0,
+    chromatin=0.06,
+    nucleoli=(0, 0),
+    irregularity=0.02,
+    halo=0.0,
+)
+
+BREAST_MITOSES = replace(
+    BREAST,
+    populations={
+        **BREAST.populations,
+        "epithelial": replace(
+            BREAST.populations["epithelial"], length_um=Spread(9.0, 1.7), nucleoli=(0, 3)
+        ),
+        "apoptotic": SMOOTH_AND_DARK,
+        # Dark, but whole nuclei: an even outline with a membrane, of usual size.
+        "hyperchromatic": replace(
+            SMOOTH_AND_DARK,
+            length_um=Spread(8.6, 1.4),
+            aspect=Spread(1.4, 0.25),
+            haematoxylin=Spread(1.02, 0.12),
+            rim=0.12,
+            chromatin=0.12,
+            irregularity=0.08,
+            halo=0.3,
+        ),
+        # A pyknotic spindle cell, as long and thin as a plate, with smooth edges and pointed ends.
+        "pyknotic": replace(
+            SMOOTH_AND_DARK,
+            length_um=Spread(9.0, 1.4),
+            aspect=Spread(3.2, 0.5),
+            haematoxylin=Spread(1.15, 0.14),
+            bend=0.3,
+            halo=0.2,
+        ),
+    },
+    mitoses=Mitoses(
+        of="epithelial",
+        per_mm2=330,
+        evenness=1.4,
+        stages={
+            "prometaphase": 0.26,
+            "metaphase": 0.4,
+            "rosette": 0.08,
+            "anaphase": 0.16,
+            "telophase": 0.1,
+        },
+        haematoxylin=Spread(1.1, 0.17),
+        clearing=Spread(0.45, 0.2),
+        soft=0.2,
+        look_alikes={"apoptotic": 260, "hyperchromatic": 320, "pyknotic": 160},
+        pink=Spread(0.24, 0.06),
+    ),
+    cases=72,
+    site="breast",
+)
+
 BY_NAME = {
     "breast": BREAST,
     "eye": EYE,
@@ -262,4 +325,5 @@ BY_NAME = {
     "liver": LIVER,
     "brain": BRAIN,
     "pancreas-ki67": PANCREAS_KI67,
+    "breast-mitoses": BREAST_MITOSES,
 }
