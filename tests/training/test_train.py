@@ -15,6 +15,7 @@ from transfer_kit.codecs import ProximityCodec
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import best_threshold, examine
+from transfer_kit.training.batches import patch_sampler
 from transfer_kit.training.train import train
 
 
@@ -181,6 +182,14 @@ def test_the_decay_schedule_multiplies_the_rate_at_its_steps_also_after_an_inter
     done = trained(tmp_path, **{**fields, "train.steps": 12})
     rates = {int(point["step"]): point["learning_rate"] for point in done.curve}
     assert rates == pytest.approx({step: 1e-3 * 0.5 ** (step // 4) for step in range(2, 13, 2)})
+
+
+@pytest.mark.parametrize("radius_um", [3.0, 30.0])
+def test_a_nucleus_outside_of_a_crop_reaches_in_however_far_it_reaches(radius_um):
+    codec = ProximityCodec(radius_um=radius_um)
+    detector = Detector(toy_detector(seed=0).network, codec, toy_detector(seed=0).card)
+    sampler = patch_sampler(detector, toy_samples(1), toy_recipe())
+    assert sampler.margin >= radius_um / detector.card.mpp
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_weights(

@@ -23,9 +23,10 @@ class Codec(Protocol):
     `dataclasses.asdict` writes it into a detector's card. Whatever non-linearity its target
     needs (sigmoid, softmax), it applies itself: networks are linear at their end.
 
-    Two methods are optional. `variants()` gives the codec itself and others that differ in how
+    Three more are optional. `variants()` gives the codec itself and others that differ in how
     they decode alone, which calibration compares on labelled images. `at_step(step)` gives the
-    codec whose loss counts from that step of the training on.
+    codec whose loss counts from that step of the training on. `reach_um` tells how far outside a
+    crop a nucleus may lie and still change its target.
 
     Attributes:
         name: As registered.

@@ -129,6 +129,11 @@ class ConcentricCodec:
         others = (replace(self, min_area_um2=area) for area in _AREAS_UM2)
         return (self, *(other for other in others if other != self))
 
+    @property
+    def reach_um(self) -> float:
+        """How far outside a crop a nucleus may lie and still change its target."""
+        return self.inner_um[1] * self.ratio[1]
+
     def encode(
         self,
         annotation: Annotation,

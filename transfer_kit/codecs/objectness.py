@@ -86,6 +86,11 @@ class ObjectnessCodec:
         """This codec with the parts of its loss that count at a step of a training, from 0 on."""
         return replace(self, class_weight=0.0) if step < self.detection_first_steps else self
 
+    @property
+    def reach_um(self) -> float:
+        """How far outside a crop a nucleus may lie and still change its target."""
+        return self.radius_um
+
     def encode(
         self,
         annotation: Annotation,

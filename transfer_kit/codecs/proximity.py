@@ -96,6 +96,11 @@ class ProximityCodec:
         """One map a class."""
         return len(self.classes)
 
+    @property
+    def reach_um(self) -> float:
+        """How far outside a crop a nucleus may lie and still change its target."""
+        return self.radius_um
+
     def encode(
         self,
         annotation: Annotation,

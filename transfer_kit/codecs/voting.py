@@ -121,6 +121,11 @@ class VotingCodec:
         """A confidence a class, two of the vector, and one of the weight if there is one."""
         return len(self.classes) + 2 + self.weighted
 
+    @property
+    def reach_um(self) -> float:
+        """How far outside a crop a nucleus may lie and still change its target."""
+        return self.radius_um
+
     def encode(
         self,
         annotation: Annotation,

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from transfer_kit.data.augment import Augmentation
+from transfer_kit.data.image_cache import ImageCache
 from transfer_kit.data.patches import PatchSampler, normalise
-from transfer_kit.recipe import TrainSettings
+from transfer_kit.data.sample import Sample
+from transfer_kit.detector import Detector
+from transfer_kit.recipe import Recipe, TrainSettings
 
 Batch = dict[str, Tensor]
 Channels = tuple[float, float, float]
+
+LEAST_MARGIN_UM = 12.0
+"""Around crops. Elastic fields are drawn over it, so that it has a part in what a seed gives."""
+
+
+@runtime_checkable
+class HasReach(Protocol):
+    """A codec whose targets depend on nuclei outside of the crop."""
+
+    @property
+    def reach_um(self) -> float:
+        """How far outside a nucleus may lie and still change the target."""
+
+
+def patch_sampler(detector: Detector, samples: Sequence[Sample], recipe: Recipe) -> PatchSampler:
+    """The crops of a training, with the detector's targets."""
+    codec, patches = detector.codec, recipe.patches
+    reach_um = codec.reach_um if isinstance(codec, HasReach) else 0.0
+    return PatchSampler(
+        ImageCache(samples, detector.card.mpp),
+        size_px=patches.size_px,
+        augmentation=Augmentation(**recipe.augment.model_dump()),
+        seed=recipe.seed,
+        encode=codec.encode,
+        crops_per_image=patches.per_image,
+        nucleus_fraction=patches.nucleus_fraction,
+        grid_stride_px=patches.grid_stride_px,
+        margin_um=max(LEAST_MARGIN_UM, reach_um),
+    )
 
 
 class NumberedPatches(Dataset[Batch]):

@@ -16,15 +16,12 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from transfer_kit.data.augment import Augmentation
-from transfer_kit.data.image_cache import ImageCache
-from transfer_kit.data.patches import PatchSampler
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import adopt, calibrate
 from transfer_kit.recipe import Recipe, TrainSettings
-from transfer_kit.training.batches import Batch, NumberedPatches, patch_loader
+from transfer_kit.training.batches import Batch, NumberedPatches, patch_loader, patch_sampler
 from transfer_kit.training.checkpoint import KeepCheckpoint, restore
 from transfer_kit.training.judge import Curve, Judge, judged_by, restore_best
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
@@ -137,16 +134,7 @@ def _loader(
     module: DetectorModule, samples: Sequence[Sample], recipe: Recipe, trainer: lightning.Trainer
 ) -> DataLoader[Batch]:
     detector = module.detector
-    sampler = PatchSampler(
-        ImageCache(samples, detector.card.mpp),
-        size_px=recipe.patches.size_px,
-        augmentation=Augmentation(**recipe.augment.model_dump()),
-        seed=recipe.seed,
-        encode=detector.codec.encode,
-        crops_per_image=recipe.patches.per_image,
-        nucleus_fraction=recipe.patches.nucleus_fraction,
-        grid_stride_px=recipe.patches.grid_stride_px,
-    )
+    sampler = patch_sampler(detector, samples, recipe)
     patches = NumberedPatches(sampler, detector.card.mean, detector.card.std)
     on_cpu = trainer.strategy.root_device.type == "cpu"
     return patch_loader(patches, recipe.train, start_step=module.start_step, pinned=not on_cpu)
