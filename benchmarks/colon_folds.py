@@ -1,9 +1,10 @@
 """Five-fold cross-validation by image on CRCHistoPhenotypes, beside VOCA's published figures.
 
     python benchmarks/colon_folds.py --fold 0     # one fold; run folds in any order, or at once
-    python benchmarks/colon_folds.py --summary docs/results/colon.md    # of the folds that ran
+    python benchmarks/colon_folds.py --summary docs/results/colon-proximity.md    # of what ran
+    python benchmarks/colon_folds.py --recipe everyday/peak-regression --folder .work/peaks …
 
-Each fold trains on 40 images (of which 6 choose the threshold and the round) and is tested on the
+Each fold trains on 34 images, 6 more choose the round, all 40 the threshold, and it is tested on the
 other 10. Matching within 6 px at 20x, as in VOCA (paper 000). A fold that was killed goes on.
 """
 

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--part", action="append", help="such as fold0; may be repeated")
     parser.add_argument("--folder", type=Path, default=Path(".work/papers"))
     parser.add_argument("--set", action="append", default=[], help="laid over each recipe, to try")
+    parser.add_argument("--measure-again", action="store_true", help="what was trained before")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--table", type=Path)
     options = parser.parse_args()
@@ -52,7 +53,8 @@ def train_all(options: argparse.Namespace) -> None:
         for row in study.rows.values():
             if options.row and row.name not in options.row:
                 continue
-            result = run(study, row, part, options.folder)
+            again = options.measure_again
+            result = run(study, row, part, options.folder, measure_again=again)
             f1 = result["detection"]["f1"]
             whole = result["segmentation"]
             aji = f", AJI {whole['aji']:.3f}" if whole else ""

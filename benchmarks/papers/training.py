@@ -23,16 +23,21 @@ from transfer_kit.training.train import train
 RESULT, WEIGHTS = "result.json", "detector.safetensors"
 
 
-def run(study: Study, row: Row, part: Part, folder: Path) -> dict[str, Any]:
+def run(
+    study: Study, row: Row, part: Part, folder: Path, *, measure_again: bool = False
+) -> dict[str, Any]:
     """Train and test, or read what came of it before; a killed training goes on.
 
     Args:
         folder: Of all studies; each row and part has its own inside.
+        measure_again: Calibrate and test what was trained before once more, as the recipe says now.
     """
     own = folder / study.name / row.name / part.name
+    before: dict[str, Any] = {"seconds": 0.0, "cpu_seconds": 0.0}
     if (own / RESULT).is_file():
-        result: dict[str, Any] = json.loads((own / RESULT).read_text())
-        return result
+        before = json.loads((own / RESULT).read_text())
+        if not measure_again:
+            return before
     recipe = study.recipe_of(row, part.seed)
     started, cpu = time.perf_counter(), time.process_time()
     if row.decodes is None:
@@ -41,14 +46,17 @@ def run(study: Study, row: Row, part: Part, folder: Path) -> dict[str, Any]:
         run(study, study.rows[row.decodes], part, folder)
         base = Detector.load(folder / study.name / row.decodes / part.name / WEIGHTS)
         detector = with_codec(base, recipe.codec)
-        adopt(detector, calibrate(detector, part.validation, radius_um=_radius(recipe)))
+        labelled = recipe.evaluation.threshold_from == "labelled"
+        images = [*(part.train if labelled else ()), *part.validation]
+        adopt(detector, calibrate(detector, images, radius_um=_radius(recipe)))
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     detector.save(own / WEIGHTS)
     result = {
         "study": study.name, "row": row.name, "part": part.name, "group": part.group,
         "seed": part.seed, "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
         "parameters": sum(p.numel() for p in detector.network.parameters()),
-        "seconds": seconds, "cpu_seconds": cpu_seconds, "threads": torch.get_num_threads(),
+        "seconds": seconds + before["seconds"],
+        "cpu_seconds": cpu_seconds + before["cpu_seconds"], "threads": torch.get_num_threads(),
         **_measured(detector, part.test, recipe, own),
     }  # fmt: skip
     with replacing(own / RESULT) as temporary:
