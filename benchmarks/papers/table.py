@@ -41,8 +41,16 @@ def write_tables(folder: Path, output: Path) -> None:
     print(text)
 
 
+def _columns(study: Study, lines: Sequence[Line]) -> list[tuple[str, str]]:
+    columns = list(COLUMNS[study.measure])
+    told = any(line.figures.get("class_f1") is not None for line in lines)
+    return (
+        [*columns, ("class F1", "class_f1")] if told and study.measure == "detection" else columns
+    )
+
+
 def _markdown(study: Study, lines: Sequence[Line]) -> str:
-    columns = COLUMNS[study.measure]
+    columns = _columns(study, lines)
     distance = study.measure == "detection"
     head = ["", *(["labels"] if any(line.group for line in lines) else [])]
     head += [f"{columns[0][0]} (95 % interval)", *(name for name, _ in columns[1:])]
@@ -50,13 +58,15 @@ def _markdown(study: Study, lines: Sequence[Line]) -> str:
     head += ["p against the first"] if study.measure == "segmentation" else []
     head += ["parts", "images / nuclei", "parameters", "CPU minutes a part"]
     head += ["paper"] if any(line.row.paper for line in lines) else []
-    body = [_cells(study, line, head) for line in lines]
+    body = [_cells(study, line, columns, head) for line in lines]
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *body)]
     return f"## {study.title}\n\n" + "\n".join(table)
 
 
-def _cells(study: Study, line: Line, head: Sequence[str]) -> list[str]:
-    columns, figures = COLUMNS[study.measure], line.figures
+def _cells(
+    study: Study, line: Line, columns: Sequence[tuple[str, str]], head: Sequence[str]
+) -> list[str]:
+    figures = line.figures
     main = columns[0][1]
     cells = [line.row.label, *([line.group] if "labels" in head else [])]
     cells += [f"**{_number(figures[main])}**{_interval(figures, main, line)}"]
