@@ -25,6 +25,7 @@ from transfer_kit.data.resampling import resample_image, scale_factor
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.networks import Network, build_network
+from transfer_kit.networks.base import needed_codec
 from transfer_kit.networks.tiled import tiled_maps
 from transfer_kit.wording import counted
 
@@ -40,6 +41,7 @@ class Detector:
     """
 
     def __init__(self, network: Network, codec: Codec, card: DetectorCard) -> None:
+        _refuse_other_codec(card, codec)
         self.network = network
         self.codec = codec
         self.card = card
@@ -49,9 +51,11 @@ class Detector:
         """An untrained detector as its card describes it, initialised from `seed`.
 
         Raises:
-            UserError: network or codec are unknown, refuse an option, or differ in their regions.
+            UserError: network or codec are unknown, refuse an option or each other, or differ in
+                their regions.
         """
         codec = build_codec(card.codec.name, classes=card.classes, **card.codec.options)
+        _refuse_other_codec(card, codec)
         _refuse_other_regions(card, codec)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -198,6 +202,17 @@ def _read(path: Path, *, weights: bool = True) -> tuple[DetectorCard, dict[str, 
     except (ValidationError, json.JSONDecodeError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"The card in {path} cannot be read ({first}); export it again.") from None
+
+
+def _refuse_other_codec(card: DetectorCard, codec: Codec) -> None:
+    """A network that judges itself makes the maps of one codec alone."""
+    needed = needed_codec(card.network.name)
+    if needed not in (None, codec.name):
+        raise UserError(
+            f"The network {card.network.name} goes with the codec {needed} alone, since it judges "
+            f"itself, but the codec is {codec.name}; let codec.name be {needed}, or choose another "
+            "network."
+        )
 
 
 def _refuse_other_regions(card: DetectorCard, codec: Codec) -> None:

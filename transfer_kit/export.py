@@ -20,6 +20,7 @@ from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.networks import Network
+from transfer_kit.networks.base import SelfJudging
 
 SMALLEST_PX, LARGEST_PX = 64, 16384
 """Heights and widths that an exported network takes."""
@@ -44,6 +45,7 @@ def export_program(detector: Detector, path: str | Path) -> float:
     Raises:
         UserError: the network cannot be traced, or gives other maps once it is.
     """
+    _refuse_self_judging(detector)
     network = _on_cpu(detector)
     program = _traced(network)
     difference = _largest_difference(program.module(), network)
@@ -66,6 +68,7 @@ def export_onnx(detector: Detector, path: str | Path) -> float | None:
         UserError: the extra `onnx` is not installed; the network cannot be traced, is too large
             for one file, or gives other maps once it is exported.
     """
+    _refuse_self_judging(detector)
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
             raise UserError(
@@ -89,6 +92,17 @@ def export_onnx(detector: Detector, path: str | Path) -> float | None:
     with replacing(path) as temporary:
         model.save(str(temporary), external_data=False)
         return _onnx_difference(temporary, network)
+
+
+def _refuse_self_judging(detector: Detector) -> None:
+    """What such a network does depends on what it finds, which no graph of either kind holds."""
+    network = detector.network
+    if isinstance(network, SelfJudging):
+        raise UserError(
+            f"The network {detector.card.network.name} cannot be exported, since how many nuclei "
+            "it finds decides what it computes; let transfer-kit run it, or train another network, "
+            f"such as unet, with the codec {network.needed_codec} and export that."
+        )
 
 
 def _on_cpu(detector: Detector) -> Network:

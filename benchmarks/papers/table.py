@@ -115,7 +115,7 @@ def _csv_row(study: Study, line: Line) -> dict[str, Any]:
 
 def _draw(found: Sequence[tuple[Study, Sequence[Line]]], path: Path) -> None:
     """A panel a study: our figure with its interval, and the paper's as a cross."""
-    heights = [len(lines) + 2 for _, lines in found]
+    heights = [len(lines) + 2.5 for _, lines in found]
     figure, panels = plt.subplots(
         len(found), 1, figsize=(8, 0.28 * sum(heights) + 0.5),
         height_ratios=heights, squeeze=False, layout="constrained",
@@ -126,12 +126,13 @@ def _draw(found: Sequence[tuple[Study, Sequence[Line]]], path: Path) -> None:
             _draw_line(axes, place, line, name)
         labels = [f"{line.row.label}  {line.group}".strip() for line in lines]
         axes.set_yticks(range(len(lines)), labels)
-        axes.invert_yaxis()
+        axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.grid(axis="x", alpha=0.3)
-        axes.set_title(f"{study.title}: {heading}", loc="left", fontsize=10)
-    panels[0, 0].plot([], [], "o", color="tab:blue", label="ours")
+        axes.set_xlabel(heading, fontsize=9)
+        axes.set_title(study.title, loc="right", fontsize=9)
+    panels[0, 0].plot([], [], "o", color="tab:blue", label="ours, 95 % interval")
     panels[0, 0].plot([], [], "x", color="tab:red", label="paper")
-    panels[0, 0].legend(fontsize=8, loc="lower left")
+    figure.legend(loc="outside upper right", ncols=2, fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
     plt.close(figure)

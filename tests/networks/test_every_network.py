@@ -12,10 +12,14 @@ from torch import Tensor
 
 from transfer_kit.errors import UserError
 from transfer_kit.networks import Network, build_network, network_names
+from transfer_kit.networks.base import needed_codec
 from transfer_kit.networks.tiled import tiled_maps
 
 EVERY = pytest.mark.parametrize("name", network_names())
-TO_THE_PIXEL = tuple(name for name in network_names() if name != "timm_unet")
+DENSE_NAMES = tuple(name for name in network_names() if needed_codec(name) is None)
+"""Those whose maps have a gradient; test_mask_rcnn.py has the same promises of the one other."""
+DENSE = pytest.mark.parametrize("name", DENSE_NAMES)
+TO_THE_PIXEL = tuple(name for name in DENSE_NAMES if name != "timm_unet")
 
 
 def noise(*shape: int) -> Tensor:
@@ -74,7 +78,7 @@ def test_every_parameter_and_buffer_belongs_to_exactly_one_block(name):
         assert set(held) == {id(value) for _, value in getattr(network, kind)()}
 
 
-@EVERY
+@DENSE
 def test_every_block_holds_parameters_that_learn(name):
     network = awake(tiny_network(name, channels=3)).train()
     network(noise(2, 3, 64, 64)).square().sum().backward()
@@ -85,7 +89,7 @@ def test_every_block_holds_parameters_that_learn(name):
     assert unused == []
 
 
-@EVERY
+@DENSE
 def test_a_frozen_first_half_stays_as_it_is(name):
     from transfer_kit.transfer.freezing import freeze_first_blocks, hold_frozen_statistics
 
@@ -122,7 +126,7 @@ def test_a_timm_encoders_receptive_field_is_too_wide_by_less_than_its_stride():
     assert narrowest <= network.receptive_field < narrowest + 2 * network.stride
 
 
-@EVERY
+@DENSE
 def test_tiles_give_the_maps_of_the_whole_image(name):
     network = awake(tiny_network(name, channels=2))
     tile = 2 * network.stride
@@ -133,7 +137,7 @@ def test_tiles_give_the_maps_of_the_whole_image(name):
     np.testing.assert_allclose(tiles, whole, atol=1e-5 * np.abs(whole).max())
 
 
-@EVERY
+@DENSE
 def test_maps_are_float32_and_close_under_autocast(name):
     network = awake(tiny_network(name))
     image = noise(1, 3, 64, 64)
@@ -145,14 +149,14 @@ def test_maps_are_float32_and_close_under_autocast(name):
     assert (maps - expected).abs().max() <= 0.1 * expected.abs().max()
 
 
-@EVERY
+@DENSE
 def test_the_same_seed_gives_the_same_weights(name):
     first, same, other = (tiny_network(name, seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], same[key]) for key in first)
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
 
-@EVERY
+@DENSE
 def test_maps_begin_near_zero(name):
     assert tiny_network(name, channels=2)(noise(2, 3, 64, 64)).abs().max() < 1
 

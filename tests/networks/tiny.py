@@ -16,6 +16,7 @@ TINY: dict[str, dict[str, Any]] = {
     "fcrn_b": {"width": 2},
     "frcn": {"width": 2},
     "kinet": {"width": 2},
+    "mask_rcnn": {"backbone": "resnet18", "width": 4, "features": 8},
     "micronet": {"width": 2},
     "sfcn_opi": {"width": 2, "depth": 2},
     "timm_unet": {"encoder": "test_resnet", "width": 4},

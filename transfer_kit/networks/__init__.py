@@ -7,6 +7,7 @@ from transfer_kit.networks.fcn import FCN8s, FCN16s, FCN32s
 from transfer_kit.networks.fcrn import FCRNA, FCRNB
 from transfer_kit.networks.frcn import FRCN
 from transfer_kit.networks.kinet import KiNet
+from transfer_kit.networks.mask_rcnn import MaskRCNN
 from transfer_kit.networks.micronet import MicroNet
 from transfer_kit.networks.pretrained import load_pretrained
 from transfer_kit.networks.sfcn_opi import SFCNOPI
@@ -23,6 +24,7 @@ __all__ = [
     "FCN16s",
     "FCN32s",
     "KiNet",
+    "MaskRCNN",
     "MicroNet",
     "Network",
     "TimmUNet",

@@ -16,7 +16,7 @@ from torch import Tensor
 from transfer_kit.errors import UserError
 from transfer_kit.networks.base import Network
 
-NAMES = ("imagenet",)
+NAMES = ("imagenet", "coco")
 """Weights that are known by name, to the networks that have such."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher")
@@ -60,7 +60,8 @@ def load_pretrained(network: Network, source: str | Path) -> tuple[str, ...]:
     if str(source) in NAMES:
         tensors, said = _download(network, str(source)), f"published as {source}"
     else:
-        tensors, said = _read(Path(source)), f"in {source}"
+        kept = getattr(network, "published_prefixes", ())
+        tensors, said = _read(Path(source), kept), f"in {source}"
     own = network.state_dict()
     required = tuple(name for name, _ in network.blocks[:-1])
     if isinstance(network, HasPublishedWeights) and not own.keys() & tensors.keys():
@@ -128,6 +129,11 @@ def _download(network: Network, name: str) -> dict[str, Tensor]:
         )
     try:
         return network.published_weights(name)
+    except KeyError:
+        raise UserError(
+            f"There are no weights named {name!r} for this {kind}; give another name (of "
+            f"{', '.join(NAMES)}) or a file as network.pretrained."
+        ) from None
     except Exception as error:  # whatever the libraries raise where there is no connection
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
@@ -136,7 +142,7 @@ def _download(network: Network, name: str) -> dict[str, Tensor]:
         ) from None
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, kept: tuple[str, ...]) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(
             f"The pretrained weights {path} do not exist; give a file, or one of: "
@@ -153,11 +159,14 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"The pretrained weights {path} cannot be read without running code ({first}); save "
             "them as .safetensors."
         ) from None
-    return _unwrapped(content, path)
+    return _unwrapped(content, path, kept)
 
 
-def _unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, without what training programs wrap them in."""
+def _unwrapped(content: Any, path: Path, kept: tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name, without what training programs wrap them in.
+
+    Prefixes in `kept` are no wrapper's, but of the names that the network's converter expects.
+    """
     while isinstance(content, Mapping):
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), 0)
         if not inner:
@@ -169,7 +178,7 @@ def _unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"The pretrained weights {path} hold no named tensors; save a network's state_dict."
         )
-    for prefix in PREFIXES:
+    for prefix in (prefix for prefix in PREFIXES if prefix not in kept):
         if prefixed := {n: t for n, t in tensors.items() if n.startswith(prefix)}:
             tensors = {name.removeprefix(prefix): tensor for name, tensor in prefixed.items()}
     return tensors
