@@ -4,8 +4,8 @@
     python benchmarks/colon_folds.py --summary docs/results/colon-proximity.md    # of what ran
     python benchmarks/colon_folds.py --recipe everyday/peak-regression --folder .work/peaks …
 
-Each fold trains on 34 images; 6 more choose the round, and all 40 the threshold. The other 10 test it.
-Matching within 6 px at 20x, as in VOCA (paper 000). A fold that was killed goes on.
+Each fold trains on 34 images; 6 more choose the round, and all 40 the threshold. The other 10 test
+it. Matching within 6 px at 20x, as in VOCA (paper 000). A fold that was killed goes on.
 """
 
 from __future__ import annotations
