@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from toy import MPP, toy_detector, toy_image
+from toy import MPP, toy_card, toy_detector, toy_image
 
 from transfer_kit.detector import Detector, read_card, weights_hash
 from transfer_kit.errors import UserError
@@ -170,3 +170,23 @@ def test_a_branch_of_other_regions_than_the_codec_names_is_refused():
     )
     with pytest.raises(UserError, match=r"a branch for 3 regions, but the codec kinet names 2"):
         Detector.fresh(card, seed=0)
+
+
+def region_detector() -> Detector:
+    network = NetworkSettings(name="kinet", options={"width": 4, "regions": 2})
+    codec = CodecSettings(name="kinet", options={"regions": ["tumour", "stroma"]})
+    return Detector.fresh(toy_card(network=network, codec=codec), seed=0)
+
+
+def test_regions_come_at_the_scale_of_the_image():
+    detector = region_detector()
+    image, _ = toy_image(0)
+    likeliest = detector.maps(image)[-2:].argmax(axis=0) + 1
+    np.testing.assert_array_equal(detector.regions(image, MPP), likeliest)
+    assert len(np.unique(likeliest)) == 2
+    assert detector.regions(image, MPP / 2).shape == (96, 96)
+
+
+def test_a_detector_without_regions_says_so():
+    with pytest.raises(UserError, match="tells no regions apart"):
+        toy_detector(seed=0).regions(toy_image(0)[0], MPP)

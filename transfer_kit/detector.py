@@ -7,8 +7,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,6 +31,14 @@ from transfer_kit.networks.tiled import tiled_maps
 from transfer_kit.wording import counted
 
 Image = NDArray[np.uint8]
+
+
+@runtime_checkable
+class TellsRegions(Protocol):
+    """A codec that knows regions of tissue beside nuclei."""
+
+    def regions_of(self, output: NDArray[np.float32]) -> Image:
+        """The number of the likeliest region of each pixel `(H, W)`, from 1 on."""
 
 
 class Detector:
@@ -119,6 +128,27 @@ class Detector:
         for codec in codecs:
             nuclei = codec.decode(maps, self.card.mpp, threshold=None)
             yield nuclei if factor == 1 else nuclei.scaled(1 / factor, size)
+
+    def regions(self, image: Image, mpp: float) -> Image:
+        """The likeliest region of each pixel `(H, W)` uint8; k is `codec.regions[k - 1]`.
+
+        Args:
+            image: uint8 RGB `(H, W, 3)`.
+            mpp: The image's µm per pixel.
+
+        Raises:
+            UserError: the detector tells no regions apart.
+        """
+        if not isinstance(self.codec, TellsRegions):
+            raise UserError(
+                f"{self.card.name} tells no regions apart; train one with the codec kinet and "
+                "'regions' named in it."
+            )
+        resampled, _ = self._resampled(image, mpp)
+        numbers = self.codec.regions_of(self.maps(resampled))
+        height, width = image.shape[:2]
+        own: Image = cv2.resize(numbers, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        return own
 
     def maps(self, image: Image, *, tile_px: int = 1024) -> NDArray[np.float32]:
         """The network's maps `(C, H, W)` of an image at the detector's own mpp."""

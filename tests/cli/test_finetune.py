@@ -249,7 +249,7 @@ def test_ctrl_c_in_a_training_keeps_the_checkpoint_and_says_how_to_go_on(lab):
     process = started(*WHOLE[:-1], "--set", "train.steps=4000", "--json")
     checkpoint = wait_for(process, "runs/*/checkpoints/last.ckpt")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     run = checkpoint.parents[1].relative_to(lab)
     assert process.returncode == 130
     assert out == ""

@@ -97,7 +97,7 @@ def test_ending_it_ends_the_server_and_its_workers(one_run, port, how):
         pids = [int(each) for each in Path("pids").read_text().split()]
         assert all(is_alive(pid) for pid in pids)
         process.send_signal(how)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode == 0, said

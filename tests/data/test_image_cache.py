@@ -120,7 +120,7 @@ def test_workers_read_the_same_pixels_and_leave_the_file(kind, method, tmp_path)
     workers = [context.Process(target=_sum_of_image, args=(cache, queue)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    results = [queue.get(timeout=60) for _ in workers]
+    results = [queue.get(timeout=240) for _ in workers]
     for worker in workers:
         worker.join()
         assert worker.exitcode == 0

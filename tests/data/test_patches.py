@@ -123,7 +123,7 @@ def test_workers_draw_the_same_patches(method):
     queue = context.Queue()
     worker = context.Process(target=_send_patch, args=(sampler, 5, queue))
     worker.start()
-    assert queue.get(timeout=60) == expected
+    assert queue.get(timeout=240) == expected
     worker.join()
     assert worker.exitcode == 0
 
