@@ -57,6 +57,11 @@ FIGURES = {
 COLUMNS = ("base", "base_recalibrated", "finetuned", "scratch")
 
 
+def hears_ctrl_c():
+    """Undo that a shell lets its background jobs, and so their children, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(*words):
     """The command in a process of its own, for what a signal does to it."""
     aside = Path("temporary").absolute()
@@ -67,6 +72,7 @@ def started(*words):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hears_ctrl_c,
     )
 
 

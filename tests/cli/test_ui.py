@@ -91,6 +91,8 @@ def test_ending_it_ends_the_server_and_its_workers(one_run, port, how):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        # A shell lets its background jobs, and so their children, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout.readline().strip() == page(port, one_run.experiment_id)
