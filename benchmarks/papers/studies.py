@@ -40,6 +40,7 @@ class Study:
     Attributes:
         measure: `detection`, `classes` or `segmentation`: the figures that its table shows.
         parts: Name of a function of `parts.py` that deals the data.
+        notes: What was found, below the table: where rows stay behind the paper, and why.
         data: Arguments of that function.
         settings: Laid over each row's recipe, below what the row sets itself.
         over: Laid over all, from the command line.
@@ -50,6 +51,7 @@ class Study:
     measure: str
     parts: str
     rows: Mapping[str, Row]
+    notes: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     over: Mapping[str, Any] = field(default_factory=dict)

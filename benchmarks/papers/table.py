@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def _markdown(study: Study, lines: Sequence[Line]) -> str:
     head += ["paper"] if any(line.row.paper for line in lines) else []
     body = [_cells(study, line, columns, head) for line in lines]
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *body)]
-    return f"## {study.title}\n\n" + "\n".join(table)
+    notes = "\n\n" + "\n".join(textwrap.wrap(study.notes, 105)) if study.notes else ""
+    return f"## {study.title}\n\n" + "\n".join(table) + notes
 
 
 def _cells(
