@@ -80,7 +80,7 @@ def _type(facts: Mapping[str, Any]) -> str:
     if "prefixItems" in facts:
         return f"[{', '.join(_type(item) for item in facts['prefixItems'])}]"
     words = {"integer": "whole number", "boolean": "true, false", "string": "text"}
-    words |= {"object": "fields", "null": "`null`"}
+    words |= {"object": "fields", "null": "`null`", "array": "list"}
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {facts[key]:g}" for key, sign in limits.items() if key in facts]
     kind = facts.get("type", "")

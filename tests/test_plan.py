@@ -140,6 +140,38 @@ def test_freezing_without_a_base_is_left_out_and_said(lab):
     assert any("freeze: 2 is left out" in note for note in plan.notes)
 
 
+def test_the_other_levers_are_left_out_without_a_base_and_said(lab):
+    train = {"l2_sp": 0.01, "batch_norm": "recalibrate", "adapter": {"rank": 4}}
+    plan = plan_of(base="none", freeze={0: 8, 50: ["input", "down1"]}, train=train)
+    assert plan.recipe.freeze == 0
+    settings = plan.recipe.train
+    assert (settings.l2_sp, settings.batch_norm, settings.adapter.rank) == (0, "train", 0)
+    for said in (
+        "freeze: 0:8,50:input,down1 is left out",
+        "train.l2_sp: 0.01 is left out, since without a base there is nothing to pull towards",
+        "train.batch_norm: recalibrate is left out",
+        "train.adapter is left out",
+    ):
+        assert any(note.startswith(said) for note in plan.notes), said
+    assert plan.trainable == sum(block.parameters for block in plan.blocks)
+
+
+def test_a_schedule_is_found_out_before_anything_is_trained(lab):
+    plan = plan_of(freeze={0: 8, 100: 4}, train={"steps": 300})
+    assert [block.frozen for block in plan.blocks] == [True] * 8 + [False] * 2
+    assert plan.blocks[5].changes == ((100, False),)
+    assert plan.trainable == sum(block.parameters for block in plan.blocks[4:])
+    assert not any("schedule" in note for note in plan.notes)
+    with pytest.raises(UserError, match=r"has no block 'dawn1' from step 9 on\. Did you mean 'do"):
+        plan_of(freeze={0: 8, 9: "dawn1"})
+
+
+def test_steps_of_a_schedule_that_are_never_reached_are_said(lab):
+    plan = plan_of(freeze={0: 8, 100: 4, 300: 0}, train={"steps": 300})
+    (note,) = (note for note in plan.notes if "schedule" in note)
+    assert note == "freeze: the training ends at step 300, before step 300 of the schedule"
+
+
 def test_pretrained_weights_can_be_frozen_without_a_base(lab):
     network = {"name": "micronet", "options": {"width": 4}, "pretrained": BASE}
     plan = plan_of(base="none", freeze=2, network=network)

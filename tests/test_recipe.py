@@ -50,7 +50,8 @@ def test_an_unknown_nested_field_names_the_nearest():
         ("target: [eye\n", "line 2 is not valid YAML"),
         ("- eye\n", "holds a list, not fields"),
         ("base: breast\n", "target is missing; add it"),
-        ("target: eye\nfreeze: two\n", "line 2: freeze"),
+        ("target: eye\nfreeze: 2.5\n", "line 2: freeze: write a count (2), names of blocks"),
+        ("target: eye\nfreeze:\n  0: 8\n  -9: 4\n", "line 2: freeze: the step -9 of the schedule"),
         ("target: eye\ntrain: 5\n", "line 2: train"),
     ],
 )

@@ -112,11 +112,14 @@ def test_the_installed_package_is_the_one_that_runs(installed, tmp_path):
     )
 
 
-def test_shipped_datasets_and_models_are_found(installed, tmp_path, checkout):
+def test_shipped_datasets_pairs_and_models_are_found(installed, tmp_path, checkout):
     rows = json.loads(run(installed, tmp_path, "-m", "transfer_kit", "data", "list", "--json"))
     shipped = {row["name"] for row in rows if row["origin"] == "shipped"}
     assert shipped == {path.stem for path in (checkout / "stores/datasets").glob("*.yaml")}
     assert {"breast", "eye"} <= {row["name"] for row in rows if row["origin"] == "embedded"}
+    pairs = json.loads(run(installed, tmp_path, "-m", "transfer_kit", "pairs", "list", "--json"))
+    files = (checkout / "stores/pairs").glob("*.yaml")
+    assert {row["name"] for row in pairs} == {path.stem for path in files} >= {"breast-eye"}
     rows = json.loads(run(installed, tmp_path, "-m", "transfer_kit", "models", "list", "--json"))
     models = {path.parent.name for path in (checkout / "stores/models").glob("*/card.yaml")}
     assert {row["name"] for row in rows} == models >= {"micronet-tooth"}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from transfer_kit.data.stain import StainNormaliser, StainReference
+from transfer_kit.errors import UserError
 from transfer_kit.recipe import CodecSettings, NetworkSettings
 
 Channels = tuple[float, float, float]
@@ -63,6 +65,12 @@ class DetectorCard(BaseModel):
     threshold: float
     threshold_chosen_on: str = "not chosen: the codec's default"
     radius_um: float = 2.0
+    stain_reference: StainReference | None = Field(
+        None, description="Of the images it learned from, to bring others to"
+    )
+    normalise: Literal["none", "macenko", "vahadane", "reinhard"] = Field(
+        "none", description="How images are brought to this stain before nuclei are looked for"
+    )
     base: str | None = None
     data: list[TrainingData] = []
     held_out: list[TrainingData] = Field([], description="Cases kept for tests, also later ones")
@@ -74,3 +82,19 @@ class DetectorCard(BaseModel):
     created: str = ""
     versions: dict[str, str] = {}
     measured: list[Measurement] = []
+
+    @property
+    def normaliser(self) -> StainNormaliser | None:
+        """What its images go through first; None where they are taken as they are.
+
+        Raises:
+            UserError: the card asks for a method that its stain reference has no numbers for.
+        """
+        if self.normalise == "none":
+            return None
+        if self.stain_reference is None:
+            raise UserError(
+                f"The card of {self.name} wants images normalised by {self.normalise}, but holds no"
+                " stain reference; export it again."
+            )
+        return StainNormaliser(self.normalise, self.stain_reference)

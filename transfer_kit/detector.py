@@ -151,7 +151,7 @@ class Detector:
         return own
 
     def maps(self, image: Image, *, tile_px: int = 1024) -> NDArray[np.float32]:
-        """The network's maps `(C, H, W)` of an image at the detector's own mpp."""
+        """The network's maps `(C, H, W)` of an image at the detector's own mpp and stain."""
         modes = [(module, module.training) for module in self.network.modules()]
         self.network.eval()
         pixels = torch.from_numpy(normalise(image, self.card.mean, self.card.std)).to(self.device)
@@ -169,6 +169,8 @@ class Detector:
             )
         if not (np.isfinite(mpp) and mpp > 0):
             raise UserError(f"mpp must be a positive number of µm per pixel, but got {mpp}.")
+        normaliser = self.card.normaliser
+        image = image if normaliser is None else normaliser(image)
         factor = scale_factor(mpp, self.card.mpp)
         return resample_image(image, factor), factor
 

@@ -10,6 +10,7 @@ from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
+from transfer_kit.freeze_forms import schedule_of, write_freeze
 from transfer_kit.labels import (
     labelled_samples,
     refuse_empty_splits,
@@ -20,12 +21,7 @@ from transfer_kit.recipe import Recipe
 from transfer_kit.start import is_path, settled, start_detector
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
-from transfer_kit.transfer.freezing import (
-    BlockSummary,
-    freeze_first_blocks,
-    summarise_blocks,
-    trainable_parameters,
-)
+from transfer_kit.transfer.summary import BlockSummary, summarise_training
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,11 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe with all its names found: what is trained, on what, and judged on what."""
+    """A recipe with all its names found: what is trained, on what, and judged on what.
+
+    Attributes:
+        trainable: Numbers that learn at some step.
+    """
 
     recipe: Recipe
     base: Detector | None
@@ -75,9 +75,9 @@ def make_plan(recipe: Recipe) -> Plan:
     decides (network, codec, scale) written into it.
 
     Raises:
-        UserError: a name is unknown, a split is empty, a file is damaged, too many blocks are
-            frozen, the recipe contradicts the base, or the target's test cases are among those
-            that the base learned from.
+        UserError: a name is unknown, a split is empty, a file is damaged, blocks are frozen that
+            do not exist or all that there are, an adapter fits nowhere, the recipe contradicts the
+            base, or the target's test cases are among those that the base learned from.
     """
     names = [name.strip() for name in recipe.target.split(" + ")]
     targets = tuple(find_dataset(name) for name in names)
@@ -96,14 +96,11 @@ def make_plan(recipe: Recipe) -> Plan:
         )
     if base is not None:
         refuse_leak(base.card, targets)
-    elif recipe.freeze and not recipe.starts_from_weights:
-        notes.append(f"freeze: {recipe.freeze} is left out, since without a base all must learn")
-        recipe = recipe.replaced(freeze=0)
-    if recipe.train.batch_norm == "frozen" and not recipe.starts_from_weights:
-        notes.append("train.batch_norm: frozen is left out, since without a base nothing is stored")
-        recipe = recipe.replaced(**{"train.batch_norm": "train"})
+    if not recipe.starts_from_weights:
+        recipe = _without_base(recipe, notes)
+    _note_late_steps(recipe, notes)
     start = start_detector(recipe, base, targets, train)
-    freeze_first_blocks(start.network, recipe.freeze)
+    blocks = tuple(summarise_training(start.network, recipe.freeze, recipe.train))
     held_out = () if base is None else find_held_out(base.card, notes)
     refuse_unreadable([*train, *validation, *test, *(s for part in held_out for s in part.samples)])
     refuse_nameless(train, start.card.classes)
@@ -116,9 +113,44 @@ def make_plan(recipe: Recipe) -> Plan:
         validation=validation,
         test=test,
         held_out=held_out,
-        blocks=tuple(summarise_blocks(start.network)),
-        trainable=trainable_parameters(start.network),
+        blocks=blocks,
+        trainable=sum(block.learning for block in blocks),
         notes=tuple(notes),
+    )
+
+
+def _without_base(recipe: Recipe, notes: list[str]) -> Recipe:
+    """The recipe without what only weights that are there can give; says what in `notes`."""
+    train = recipe.train
+    if recipe.freeze:
+        freeze = write_freeze(recipe.freeze)
+        notes.append(f"freeze: {freeze} is left out, since without a base all must learn")
+        recipe = recipe.replaced(freeze=0)
+    if train.batch_norm != "train":
+        notes.append(
+            f"train.batch_norm: {train.batch_norm} is left out, since without a base nothing is "
+            "stored"
+        )
+        recipe = recipe.replaced(**{"train.batch_norm": "train"})
+    if train.l2_sp:
+        notes.append(
+            f"train.l2_sp: {train.l2_sp:g} is left out, since without a base there is nothing to "
+            "pull towards"
+        )
+        recipe = recipe.replaced(**{"train.l2_sp": 0.0})
+    if train.adapter.rank:
+        notes.append("train.adapter is left out, since without a base all must learn")
+        recipe = recipe.replaced(**{"train.adapter.rank": 0})
+    return recipe
+
+
+def _note_late_steps(recipe: Recipe, notes: list[str]) -> None:
+    """Say what of a schedule is never reached."""
+    steps = recipe.train.steps
+    notes.extend(
+        f"freeze: the training ends at step {steps}, before step {step} of the schedule"
+        for step in schedule_of(recipe.freeze)
+        if step >= steps
     )
 
 
@@ -160,7 +192,7 @@ def find_held_out(card: DetectorCard, notes: list[str]) -> tuple[HeldOut, ...]:
         samples = tuple(s for s in dataset if s.case in part.cases)
         if samples:
             found.append(HeldOut(part.dataset, samples))
-    if found:
+    if found or not card.organ:
         return tuple(found)
     try:
         stand_in = find_dataset(card.organ)

@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
+from transfer_kit.freeze_forms import Freeze, parse_freeze
 from transfer_kit.yaml_faults import explain_faults, line_of, parse_yaml
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -33,7 +41,8 @@ class NetworkSettings(Settings):
     )
     pretrained: str | None = Field(
         None,
-        description="What a network without a base starts with: a weights file, or `imagenet`",
+        description="What a network without a base starts with: a weights file, `imagenet` or "
+        "`coco`",
     )
 
 
@@ -91,6 +100,58 @@ class AugmentSettings(Settings):
     colour_probability: Fraction = 0.5
 
 
+class StainSettings(Settings):
+    """How the stain of crops varies, beside `augment.hed_jitter`, and to which images are brought.
+
+    See `transfer_kit.data.stain`.
+    """
+
+    augment: Literal["none", "jitter", "randstainna", "hestain"] = Field(
+        "none",
+        description="jitter varies the concentrations and colours of each image's own two dyes (as "
+        "staintools' augmentor); randstainna normalises each crop to a virtual image, drawn from "
+        "how images vary; hestain shows it by one of albumentations' matrices of H&E",
+    )
+    probability: Fraction = Field(0.5, description="The chance of a crop to be augmented so")
+    factor: Fraction = Field(
+        0.2, description="jitter, hestain: each dye's concentrations are multiplied by 1 ± this"
+    )
+    offset: Fraction = Field(
+        0.2, description="jitter, hestain: and this ± is added, in natural optical density"
+    )
+    hue_degrees: Annotated[float, Field(ge=0, le=45)] = Field(
+        3.0, description="jitter: each stain vector turns by up to this angle"
+    )
+    background: bool = Field(
+        True, description="jitter, hestain: whether glass changes as tissue does"
+    )
+    estimate: Literal["macenko", "vahadane"] = Field(
+        "macenko", description="jitter: how the dyes of an image are found"
+    )
+    space: Literal["lab", "hsv", "hed"] = Field(
+        "lab", description="randstainna: the colour space of the statistics"
+    )
+    spread: NotNegative = Field(
+        1.0, description="randstainna: factor on how much the statistics vary"
+    )
+    sources: tuple[str, ...] = Field(
+        (),
+        description="randstainna: organs or datasets whose training images tell how images vary, "
+        "beside those of the training itself",
+    )
+    normalise: Literal["none", "macenko", "vahadane", "reinhard"] = Field(
+        "none",
+        description="Bring all images to the reference's stain, in training and ever after; with a "
+        "base, the base's unless named",
+    )
+    reference: str = Field(
+        "base", description="What they are brought to: base (its card's), a name, or an image file"
+    )
+    luminosity: bool = Field(
+        False, description="Whether the glass of all images is made white before"
+    )
+
+
 class OptimizerSettings(Settings):
     """What moves the weights."""
 
@@ -99,6 +160,11 @@ class OptimizerSettings(Settings):
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Of sgd")
     nesterov: bool = Field(True, description="Whether sgd's momentum is Nesterov's (paper 002)")
     weight_decay: NotNegative = Field(1e-4, description="Pull of the weights towards zero")
+    block_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="Factor on the learning rate with each block from the last towards the input; "
+        "1 is one rate for all",
+    )
 
 
 class ScheduleSettings(Settings):
@@ -127,6 +193,24 @@ class ScheduleSettings(Settings):
     )
 
 
+class AdapterSettings(Settings):
+    """Low-rank adapters beside frozen weights, merged into them at the end (LoRA)."""
+
+    rank: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Rank of the adapters of convolutions and linear layers, the only things that "
+        "learn then; 0 is no adapters (others need a base and the extra [adapters])",
+    )
+    alpha: Positive = Field(16.0, description="What an adapter adds is multiplied by alpha / rank")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of an adapter's inputs that each step leaves out"
+    )
+    norms: bool = Field(
+        False, description="Whether normalisations learn too, and follow train.batch_norm"
+    )
+    last_block: bool = Field(True, description="Whether the last block learns whole, too")
+
+
 class TrainSettings(Settings):
     """The loop."""
 
@@ -143,11 +227,18 @@ class TrainSettings(Settings):
         None, description="Stop after this many steps without a better validation F1, or AJI"
     )
     gradient_clip: Positive | None = Field(1.0, description="Largest norm of the gradient")
-    batch_norm: Literal["train", "frozen"] = Field(
+    batch_norm: Literal["train", "frozen", "recalibrate"] = Field(
         "train",
-        description="Whether batch norms of blocks that learn follow the crops, or keep the base's "
-        "statistics (frozen needs a base)",
+        description="Whether the statistics of batch norms of blocks that learn follow the crops, "
+        "stay the base's, or are recomputed on the training images before the training and stay "
+        "so (frozen and recalibrate need a base)",
     )
+    l2_sp: NotNegative = Field(
+        0.0,
+        description="Pull of the weights towards the base's, in place of weight decay: the loss "
+        "gets l2_sp / 2 times their squared distance (needs a base)",
+    )
+    adapter: AdapterSettings = AdapterSettings()
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
         "auto", description="auto: bf16-mixed on GPUs that have it, 16-mixed on others, 32 on CPU"
     )
@@ -204,8 +295,11 @@ class Recipe(Settings):
     seed: Annotated[int, Field(ge=0)] = Field(
         0, description="Of subsets, crops, augmentation, dropout and fresh weights"
     )
-    freeze: Annotated[int, Field(ge=0)] = Field(
-        0, description="Blocks frozen, counted from the input; 2 is the input and first down block"
+    freeze: Annotated[Freeze, BeforeValidator(parse_freeze)] = Field(
+        0,
+        description="Blocks frozen: a count from the input (2 is the input and first down block), "
+        "names with globs ([input, 'down*']), or what is frozen from each step on "
+        "({0: 8, 500: 4, 1000: 0})",
     )
     mpp: Positive | None = Field(
         None, description="µm per pixel of the training; the base's, or the target's from scratch"
@@ -217,6 +311,7 @@ class Recipe(Settings):
     codec: CodecSettings = CodecSettings()
     patches: PatchSettings = PatchSettings()
     augment: AugmentSettings = AugmentSettings()
+    stain: StainSettings = StainSettings()
     train: TrainSettings = TrainSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 

@@ -29,7 +29,7 @@ from transfer_kit.start import start_detector
 from transfer_kit.tracking import TrackedRun, Tracking, open_tracking
 from transfer_kit.training.record import complete_card, describe_data
 from transfer_kit.training.train import Trained, train
-from transfer_kit.transfer.freezing import summarise_blocks, trainable_parameters
+from transfer_kit.transfer.summary import summarise_training
 
 COLUMNS = ("base", "base_recalibrated", "finetuned", "scratch")
 
@@ -168,17 +168,21 @@ def _run_scratch(
 
 def _from_nothing(plan: Plan) -> Plan:
     """The same labels, steps and kind of detector without the base."""
-    nothing = {"network.pretrained": None, "train.batch_norm": "train"}
+    nothing: dict[str, Any] = {"network.pretrained": None, "train.batch_norm": "train"}
+    nothing |= {"train.l2_sp": 0.0, "train.adapter.rank": 0, "train.optimizer.block_decay": 1.0}
+    if plan.recipe.stain.normalise != "none" and plan.recipe.stain.reference == "base":
+        nothing["stain.reference"] = plan.recipe.base  # the same images as the fine-tuning's
     recipe = plan.recipe.replaced(base="none", freeze=0, **nothing)
     start = start_detector(recipe, None, plan.targets, plan.train)
+    blocks = tuple(summarise_training(start.network, 0, recipe.train))
     return replace(
         plan,
         recipe=recipe,
         base=None,
         start=start,
         held_out=(),
-        blocks=tuple(summarise_blocks(start.network)),
-        trainable=trainable_parameters(start.network),
+        blocks=blocks,
+        trainable=sum(block.learning for block in blocks),
         notes=(),
     )
 

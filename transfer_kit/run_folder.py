@@ -12,6 +12,7 @@ import pandas as pd
 
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
+from transfer_kit.freeze_forms import write_freeze
 from transfer_kit.recipe import Recipe
 from transfer_kit.report import column_titles, write_figures, write_overlays
 from transfer_kit.training.judge import CRITERIA
@@ -27,7 +28,8 @@ DETECTOR = "detector.safetensors"
 def new_folder(runs: Path, plan: Plan) -> Path:
     """A place for a new run, named after what it does and when it began; nothing is made yet."""
     recipe = plan.recipe
-    words = f"{_short(recipe.base)}-to-{plan.target_name}-freeze{recipe.freeze}-seed{recipe.seed}"
+    freeze = write_freeze(recipe.freeze)
+    words = f"{_short(recipe.base)}-to-{plan.target_name}-freeze{freeze}-seed{recipe.seed}"
     plain = re.sub(r"[^\w.-]+", "-", words)
     name = f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder, number = runs / name, 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.sample import Sample
+from transfer_kit.freeze_forms import write_freeze
 from transfer_kit.plan import Plan
 from transfer_kit.tracking import TrackedRun
 from transfer_kit.training.record import describe_data
@@ -41,7 +42,7 @@ def tags_of(plan: Plan) -> dict[str, str]:
         "target": recipe.target,
         "model": start.network.name,
         "codec": start.codec.name,
-        "freeze": str(recipe.freeze),
+        "freeze": write_freeze(recipe.freeze),
         "stain": start.stain,
         "labels": recipe.labels,
     }
@@ -56,7 +57,8 @@ def tag_as_compared(one: TrackedRun, other: TrackedRun) -> None:
 
 def log_inputs(plan: Plan, tracked: TrackedRun) -> None:
     """The recipe as parameters, and the data as dataset inputs."""
-    tracked.log_params(plan.recipe.model_dump(mode="json"))
+    freeze = {"freeze": write_freeze(plan.recipe.freeze)}  # a schedule as one parameter
+    tracked.log_params(plan.recipe.model_dump(mode="json") | freeze)
     for target in plan.targets:
         for context, samples in (
             ("training", plan.train),

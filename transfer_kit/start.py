@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfer_kit.card import DetectorCard
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer_kit.card import Channels, DetectorCard
 from transfer_kit.codecs import build_codec
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.patches import channel_statistics
@@ -17,6 +20,7 @@ from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.networks import load_pretrained
 from transfer_kit.recipe import CodecSettings, NetworkSettings, Recipe
+from transfer_kit.stain_choice import choose_stain, settled_stain
 
 
 def start_detector(
@@ -35,9 +39,10 @@ def start_detector(
     _refuse_other_network(recipe, base.card)
     _refuse_other_scale(recipe, base.card)
     _refuse_other_classes(recipe, base.card)
-    if "codec" not in recipe.model_fields_set or recipe.codec == base.card.codec:
-        return base.copy()
-    return with_codec(base, recipe.codec)
+    keeps_codec = "codec" not in recipe.model_fields_set or recipe.codec == base.card.codec
+    start = base.copy() if keeps_codec else with_codec(base, recipe.codec)
+    choose_stain(start.card, recipe, targets, base.card)
+    return start
 
 
 def settled(recipe: Recipe, start: DetectorCard) -> Recipe:
@@ -49,7 +54,7 @@ def settled(recipe: Recipe, start: DetectorCard) -> Recipe:
         "classes": start.classes,
         "target": " + ".join(_lasting(name.strip()) for name in recipe.target.split(" + ")),
     }
-    return recipe.replaced(**fields)
+    return recipe.replaced(**fields, **settled_stain(recipe, start))
 
 
 def _lasting(target: str) -> str:
@@ -84,25 +89,35 @@ def with_codec(detector: Detector, settings: CodecSettings) -> Detector:
 
 
 def _untrained(recipe: Recipe, targets: Sequence[Dataset], train: Sequence[Sample]) -> Detector:
-    mean, std = channel_statistics(sample.image() for sample in train)
     first = targets[0].card
     card = DetectorCard(
         name=recipe.name,
         organ=first.organ,
         stain=first.stain,
         mpp=recipe.mpp or train[0].mpp,
-        mean=mean,
-        std=std,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
         network=recipe.network,
         codec=recipe.codec,
         classes=recipe.classes,
         threshold=0.5,
         radius_um=recipe.evaluation.radius_um,
     )
+    choose_stain(card, recipe, targets, None)
+    normaliser = card.normaliser
+    images = (sample.image() for sample in train)
+    shown = images if normaliser is None else (normaliser(image) for image in images)
+    mean, std = channel_statistics(shown)
+    card.mean, card.std = _three(mean), _three(std)
     detector = Detector.fresh(card, seed=recipe.seed)
     if recipe.network.pretrained is not None:
         load_pretrained(detector.network, recipe.network.pretrained)
     return detector
+
+
+def _three(values: NDArray[np.float64]) -> Channels:
+    first, second, third = values.tolist()
+    return first, second, third
 
 
 def _refuse_other_network(recipe: Recipe, base: DetectorCard) -> None:

@@ -79,6 +79,21 @@ def refused(lab, *words):
             "down4, up1, up2, up3, up4, output) and at least the last must learn; choose 0 to 9.",
         ),
         (
+            [*FINETUNE, "--freeze", "input,dwon1"],
+            "freeze: the network has no block 'dwon1'. Did you mean 'down1'?",
+        ),
+        (
+            [*FINETUNE, "--freeze", "0:2,500:11"],
+            "freeze: 11 from step 500 on is not possible: the network has 10 blocks (input, down1, "
+            "down2, down3, down4, up1, up2, up3, up4, output) and at least the last must learn; "
+            "choose 0 to 9.",
+        ),
+        (
+            [*FINETUNE, "--freeze", "0:2,500:*"],
+            "freeze: * from step 500 on leaves nothing to learn; freeze less, so that at least one "
+            "block learns.",
+        ),
+        (
             ["finetune", "--base", "none", "--target", TARGET, "--compare-scratch"],
             "--compare-scratch compares a fine-tuning with a training from scratch, and "
             "--base none is one; leave one of the two out.",

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from transfer_kit.errors import UserError
 from transfer_kit.networks import TimmUNet, build_network, load_pretrained
 from transfer_kit.networks.tiled import tiled_maps
-from transfer_kit.transfer.freezing import freeze_first_blocks, summarise_blocks
+from transfer_kit.transfer.freezing import freeze_first_blocks
+from transfer_kit.transfer.summary import summarise_blocks
 
 FOUNDATION = {
     "encoder": "vit_small_patch14_reg4_dinov2",

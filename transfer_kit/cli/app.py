@@ -8,12 +8,13 @@ import typer
 from typer.core import TyperGroup
 
 from transfer_kit import __version__
-from transfer_kit.cli import data, models
+from transfer_kit.cli import data, models, pairs
 from transfer_kit.cli.doctor import doctor
 from transfer_kit.cli.evaluate import evaluate
 from transfer_kit.cli.faults import Stopped
 from transfer_kit.cli.finetune import finetune
 from transfer_kit.cli.predict import predict
+from transfer_kit.cli.rank import rank
 from transfer_kit.cli.ui import ui
 
 
@@ -36,10 +37,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(finetune)
+app.command()(rank)
 app.command()(evaluate)
 app.command()(predict)
 app.add_typer(data.app)
 app.add_typer(models.app)
+app.add_typer(pairs.app)
 app.command()(ui)
 app.command()(doctor)
 

@@ -72,17 +72,36 @@ def _where(root: Path | None, origin: str) -> str:
 
 
 @app.command()
-def show(name: Name, sheet: Sheet = None, as_json: Json = False) -> None:
-    """Card, splits, cases and nuclei of a dataset."""
+def show(
+    name: Name,
+    sheet: Sheet = None,
+    stain: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a PNG of what this does to the images: hed, jitter, randstainna, hestain, "
+            "macenko, vahadane or reinhard. Its name is --sheet's, or DATASET-KIND.png."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="With --stain: a recipe's field, such as stain.factor=0.3."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Card, splits, cases and nuclei of a dataset, or what a stain setting does to its images."""
     from rich.console import Console
 
     from transfer_kit.cli.data_summary import print_summary, summary
+    from transfer_kit.cli.stain import write_stain_sheet
     from transfer_kit.data.contact_sheet import contact_sheet
     from transfer_kit.stores.datasets import find_dataset
 
     dataset = find_dataset(name)
     document = {**summary(dataset), "card": dataset.card.model_dump(mode="json")}
-    if sheet is not None:
+    if stain is not None:
+        sheet = sheet or Path(f"{dataset.name}-{stain}.png")
+        document["sheet"] = str(write_stain_sheet(dataset, stain, sheet, set_ or []))
+    elif sheet is not None:
         document["sheet"] = str(contact_sheet(dataset, sheet))
     if as_json:
         print(json.dumps(document))

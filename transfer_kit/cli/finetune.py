@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,11 @@ def finetune(
     ] = None,
     target: Annotated[str | None, typer.Option(help="An organ, a dataset or a folder.")] = None,
     freeze: Annotated[
-        int | None, typer.Option(help="Blocks frozen, counted from the input.")
+        str | None,
+        typer.Option(
+            help="Blocks frozen: a count from the input (2), names ('input,down*'), or what is "
+            "frozen from each step on ('0:8,500:4,1000:0')."
+        ),
     ] = None,
     labels: Annotated[
         str | None, typer.Option(help="How much of the labels: '20%', 5 images, '3 cases'.")
@@ -154,5 +159,6 @@ def _planned(plan: Plan) -> dict[str, object]:
         "n_validation_images": len(plan.validation),
         "n_test_images": len(plan.test),
         "trainable_parameters": plan.trainable,
+        "blocks": [asdict(block) for block in plan.blocks],
         "notes": list(plan.notes),
     }

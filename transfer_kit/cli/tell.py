@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
@@ -10,6 +12,7 @@ from transfer_kit.evaluation import DetectionScores, Difference, SegmentationSco
 from transfer_kit.plan import Plan
 from transfer_kit.report import column_titles, comparison_table, score_rows, whole_nuclei_rows
 from transfer_kit.run import RunResult
+from transfer_kit.transfer.summary import BlockSummary
 from transfer_kit.wording import counted
 
 FORGOTTEN = -0.02
@@ -42,8 +45,28 @@ def tell_plan(plan: Plan, console: Console, *, compare_scratch: bool) -> None:
         f"{recipe.patches.size_px}² px" + (", and as many from scratch" if compare_scratch else ""),
     )
     console.print(table)
+    console.print(blocks_table(plan.blocks))
     for note in plan.notes:
         console.print(f"[yellow]Note:[/] {note}.")
+
+
+def blocks_table(blocks: Sequence[BlockSummary]) -> Table:
+    """Each block: whether it learns, its parameters, those that do, and its learning rate."""
+    table = Table("block", title="Blocks from input to output")
+    for column in ("", "parameters", "of which learn", "highest learning rate"):
+        table.add_column(column, justify="right" if column else "left")
+    for block in blocks:
+        rate = f"{block.learning_rate:.3g}" if block.learning_rate else ""
+        figures = f"{block.parameters:,}", f"{block.learning:,}"
+        table.add_row(block.name, _when(block), *figures, rate)
+    return table
+
+
+def _when(block: BlockSummary) -> str:
+    """`frozen`, `learns`, or `frozen, learns from step 500 on`."""
+    words = {True: "frozen", False: "learns"}
+    later = (f"{words[frozen]} from step {step} on" for step, frozen in block.changes)
+    return ", ".join([words[block.frozen], *later])
 
 
 def _blocks(names: list[str]) -> str:

@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer_kit.data.stain.density import map_density
+from transfer_kit.data.stain.vectors import HED
 from transfer_kit.errors import UserError
 
-# Haematoxylin, eosin and DAB as rows of optical density in R, G, B (Ruifrok & Johnston 2001).
-_HED = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
-_HED /= np.linalg.norm(_HED, axis=1, keepdims=True)
-_HED_INVERSE = np.linalg.inv(_HED)
-_OPTICAL_DENSITY = (-np.log((np.arange(256) + 1) / 256)).astype(np.float32)
+_HED_INVERSE = np.linalg.inv(HED)
 
 
 @dataclass(frozen=True)
@@ -142,14 +139,7 @@ def jitter_hed(
         factors: Three, 1 changes nothing.
         offsets: Three, in optical density (natural logarithm), 0 changes nothing.
     """
-    linear = (_HED_INVERSE * factors) @ _HED
-    matrix = np.hstack([linear.T, (offsets @ _HED)[:, None]]).astype(np.float32)
-    density = cv2.transform(cv2.LUT(image, _OPTICAL_DENSITY), -matrix)
-    light = np.minimum(cv2.exp(density), np.float32(1))
-    changed: NDArray[np.uint8] = cv2.convertScaleAbs(
-        np.maximum(light, np.float32(1 / 256)), alpha=256, beta=-1
-    )
-    return changed
+    return map_density(image, (_HED_INVERSE * factors) @ HED, offsets @ HED)
 
 
 def _bounded_normal(rng: np.random.Generator) -> NDArray[np.float64]:

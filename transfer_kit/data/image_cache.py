@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,13 @@ from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.regions import labelled_mask, regions_inside
 from transfer_kit.data.resampling import resample, scale_factor
 from transfer_kit.data.shared_arrays import SharedArrays, Stored
+from transfer_kit.data.stain.estimate import StainEstimate
 from transfer_kit.errors import UserError
 
 if TYPE_CHECKING:
     from transfer_kit.data.sample import Sample
+
+Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class _Entry:
     annotation: Annotation
     instances: Stored | None
     labelled: Stored | None
+    stain: StainEstimate | None
 
 
 class ImageCache:
@@ -35,19 +39,32 @@ class ImageCache:
         samples: Decoded once each, in this order, when the cache is made.
         mpp: µm per pixel to which images and annotations are resampled.
         folder: Where the temporary file goes; the system's temporary folder by default.
+        prepare: What is done to each image first, such as bringing it to another stain; called
+            with the image and its sample's id.
+        estimate: Tells the stain of each image after that, called likewise; see `stain`.
 
     Raises:
         UserError: an image cannot be read, an instance map does not fit its image, or no space
             is left.
     """
 
-    def __init__(self, samples: Sequence[Sample], mpp: float, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        mpp: float,
+        folder: Path | None = None,
+        *,
+        prepare: Callable[[Image, str], Image] | None = None,
+        estimate: Callable[[Image, str], StainEstimate] | None = None,
+    ) -> None:
         self.mpp = mpp
         self.sample_ids = tuple(sample.id for sample in samples)
         self.cases = tuple(sample.case for sample in samples)
         self._arrays = SharedArrays(folder)
         try:
-            self._entries = tuple(_stored_sample(self._arrays, sample, mpp) for sample in samples)
+            self._entries = tuple(
+                _stored_sample(self._arrays, sample, mpp, prepare, estimate) for sample in samples
+            )
         except BaseException:
             self._arrays.close()
             raise
@@ -68,6 +85,10 @@ class ImageCache:
         stored = self._entries[index].labelled
         return None if stored is None else self._arrays[stored]
 
+    def stain(self, index: int) -> StainEstimate | None:
+        """The stain of an image, estimated once; None where the cache was not to estimate it."""
+        return self._entries[index].stain
+
     def size(self, index: int) -> tuple[int, int]:
         """Height and width at the training's pixel size."""
         height, width = self._entries[index].image.shape[:2]
@@ -78,7 +99,13 @@ class ImageCache:
         return (self._arrays[entry.image] for entry in self._entries)
 
 
-def _stored_sample(arrays: SharedArrays, sample: Sample, mpp: float) -> _Entry:
+def _stored_sample(
+    arrays: SharedArrays,
+    sample: Sample,
+    mpp: float,
+    prepare: Callable[[Image, str], Image] | None,
+    estimate: Callable[[Image, str], StainEstimate] | None,
+) -> _Entry:
     image, annotation = sample.image(), sample.annotation()
     if annotation.instances is not None and annotation.instances.shape != image.shape[:2]:
         raise UserError(
@@ -86,6 +113,8 @@ def _stored_sample(arrays: SharedArrays, sample: Sample, mpp: float) -> _Entry:
             f"map is {annotation.instances.shape[1]} × {annotation.instances.shape[0]}; "
             f"give it the map that was drawn on it."
         )
+    image = image if prepare is None else prepare(image, sample.id)
+    stain = None if estimate is None else estimate(image, sample.id)
     image, annotation = resample(image, annotation, scale_factor(sample.mpp, mpp))
     annotation = regions_inside(annotation, image.shape[:2])
     instances = labelled = None
@@ -93,4 +122,5 @@ def _stored_sample(arrays: SharedArrays, sample: Sample, mpp: float) -> _Entry:
         instances = arrays.add(annotation.instances.astype(np.int32, copy=False))
     if annotation.labelled_regions:
         labelled = arrays.add(labelled_mask(annotation, image.shape[:2]).astype(np.uint8))
-    return _Entry(arrays.add(image), replace(annotation, instances=None), instances, labelled)
+    bare = replace(annotation, instances=None)
+    return _Entry(arrays.add(image), bare, instances, labelled, stain)

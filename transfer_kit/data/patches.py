@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.augment import Augmentation, change_colours
 from transfer_kit.data.image_cache import ImageCache
+from transfer_kit.data.stain.variation import StainChange
 from transfer_kit.data.warp import Warp, draw_warp
 from transfer_kit.errors import UserError
 
 Encode = Callable[[Annotation, tuple[int, int], float, np.random.Generator], NDArray[np.float32]]
 
-_ORDER, _PATCH, _GRID = 0, 1, 2
+_ORDER, _PATCH, _GRID, _STAIN = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,7 @@ class PatchSampler:
         grid_stride_px: Patches lie on a grid of this stride, whose places each image goes through
             in an order of its own; None draws them anywhere in the labelled region.
         margin_um: Nuclei this far outside still reach `encode`; at least the codec's radius.
+        vary_stain: How the stain of patches varies, before their other colours do.
 
     Raises:
         UserError: there is no image, or an image has an empty labelled region.
@@ -81,6 +83,7 @@ class PatchSampler:
         nucleus_fraction: float = 0.0,
         grid_stride_px: int | None = None,
         margin_um: float = 12.0,
+        vary_stain: StainChange | None = None,
     ) -> None:
         self.cache = cache
         self.size_px = size_px
@@ -92,6 +95,7 @@ class PatchSampler:
         self.nucleus_fraction = nucleus_fraction
         self.grid_stride_px = grid_stride_px
         self.margin = int(np.ceil(margin_um / cache.mpp))
+        self.vary_stain = vary_stain
         if not self.indices:
             raise UserError("There is no image to train on; give the dataset a training split.")
         # Labelled pixels up to and including each row, from which a place is drawn in O(log H).
@@ -132,14 +136,21 @@ class PatchSampler:
             rng=rng,
         )
         moved = warp.annotation(annotation)
+        shown = self._stained(index, number, warp.image(image))
         return Patch(
-            image=change_colours(warp.image(image), self.augmentation, mpp=self.cache.mpp, rng=rng),
+            image=change_colours(shown, self.augmentation, mpp=self.cache.mpp, rng=rng),
             target=self.encode(moved, size, self.cache.mpp, rng),
             weight=self._weight(index, annotation, warp),
             annotation=moved,
             sample_id=self.cache.sample_ids[index],
             number=number,
         )
+
+    def _stained(self, index: int, number: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A patch in another stain, by numbers of its own: all else is drawn as without it."""
+        if self.vary_stain is None:
+            return image
+        return self.vary_stain(image, self._generator(_STAIN, number), self.cache.stain(index))
 
     def _generator(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(purpose, number)))

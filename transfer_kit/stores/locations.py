@@ -10,11 +10,12 @@ import platformdirs
 
 from transfer_kit.errors import UserError
 
-Kind = Literal["datasets", "models", "recipes"]
+Kind = Literal["datasets", "models", "pairs", "recipes"]
 _PACKAGE = Path(__file__).parents[1]
 _PLACES: dict[Kind, str] = {
     "datasets": "stores/datasets",
     "models": "stores/models",
+    "pairs": "stores/pairs",
     "recipes": "recipes",
 }
 

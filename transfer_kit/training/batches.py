@@ -15,6 +15,7 @@ from transfer_kit.data.patches import PatchSampler, normalise
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.recipe import Recipe, TrainSettings
+from transfer_kit.training.stain import stain_estimate, vary_stain
 
 Batch = dict[str, Tensor]
 Channels = tuple[float, float, float]
@@ -35,9 +36,15 @@ class HasReach(Protocol):
 def patch_sampler(detector: Detector, samples: Sequence[Sample], recipe: Recipe) -> PatchSampler:
     """The crops of a training, with the detector's targets."""
     codec, patches = detector.codec, recipe.patches
+    normaliser = detector.card.normaliser
     reach_um = codec.reach_um if isinstance(codec, HasReach) else 0.0
     return PatchSampler(
-        ImageCache(samples, detector.card.mpp),
+        ImageCache(
+            samples,
+            detector.card.mpp,
+            prepare=normaliser,
+            estimate=stain_estimate(detector.card, recipe),
+        ),
         size_px=patches.size_px,
         augmentation=Augmentation(**recipe.augment.model_dump()),
         seed=recipe.seed,
@@ -46,6 +53,7 @@ def patch_sampler(detector: Detector, samples: Sequence[Sample], recipe: Recipe)
         nucleus_fraction=patches.nucleus_fraction,
         grid_stride_px=patches.grid_stride_px,
         margin_um=max(LEAST_MARGIN_UM, reach_um),
+        vary_stain=vary_stain(detector.card, samples, recipe),
     )
 
 

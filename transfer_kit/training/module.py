@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 
 from transfer_kit.codecs import Codec
 from transfer_kit.detector import Detector
+from transfer_kit.freeze_forms import Freeze
+from transfer_kit.networks import Network
 from transfer_kit.networks.base import SelfJudging
 from transfer_kit.recipe import OptimizerSettings, TrainSettings
 from transfer_kit.training.batches import Batch
+from transfer_kit.transfer.adapters import add_adapters, merge_adapters
 from transfer_kit.transfer.batchnorm import hold_statistics
-from transfer_kit.transfer.freezing import hold_frozen_statistics
+from transfer_kit.transfer.freezing import Freezing, hold_frozen_statistics
+from transfer_kit.transfer.pull import Pull
+from transfer_kit.transfer.rates import parameter_groups
 
 
 class NotFiniteLossError(Exception):
@@ -38,16 +44,46 @@ class StepwiseCodec(Protocol):
 class DetectorModule(lightning.LightningModule):
     """Trains a detector's network on its codec's loss.
 
-    Every random number of a step (dropout) follows from the seed and the step, so that a resumed
-    training equals an uninterrupted one.
+    Every random number of a step (dropout) follows from the seed and the step, and so does what is
+    frozen, so that a resumed training equals an uninterrupted one.
     """
 
-    def __init__(self, detector: Detector, settings: TrainSettings, *, seed: int) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        settings: TrainSettings,
+        *,
+        seed: int,
+        freeze: Freeze = 0,
+        from_base: Sequence[nn.Parameter] = (),
+    ) -> None:
+        """Make the detector's network ready to learn; `finish` makes it an ordinary one again.
+
+        Args:
+            detector: Trained in place.
+            settings: Of the recipe.
+            seed: Of dropout and of the adapters' first weights.
+            freeze: Blocks that do not learn.
+            from_base: What `train.l2_sp` pulls to where it now is.
+
+        Raises:
+            UserError: blocks that do not exist are frozen, nothing is left to learn, or adapters
+                are asked for where there can be none.
+        """
         super().__init__()
         self.detector = detector
-        self.network = detector.network.to(memory_format=torch.channels_last)
         self.settings = settings
         self.seed = seed
+        adapter, learnable = settings.adapter, None
+        if adapter.rank:
+            learnable = add_adapters(detector.network, adapter, freeze=freeze, seed=seed)
+        self.network = detector.network.to(memory_format=torch.channels_last)
+        self.freezing = Freezing(self.network, freeze, learnable=learnable)
+        self.freezing.apply(0)
+        self.learning = self.freezing.ever_learning()
+        learning = {id(parameter) for parameter in self.learning}
+        self.pulled = [p for p in from_base if settings.l2_sp and id(p) in learning]
+        self.pull = Pull(self.pulled, settings.l2_sp) if self.pulled else None
         self.start_step = 0
         self._states: tuple[dict[str, Any], list[dict[str, Any]]] | None = None
 
@@ -62,24 +98,34 @@ class DetectorModule(lightning.LightningModule):
         self._states = optimizer, schedules
 
     def train(self, mode: bool = True) -> DetectorModule:
-        """Switch modes; frozen blocks stay in evaluation mode, as do frozen batch norms."""
+        """Switch modes; frozen blocks stay in evaluation mode, as do batch norms that are held."""
         super().train(mode)
-        if self.settings.batch_norm == "frozen":
+        adapter = self.settings.adapter
+        if self.settings.batch_norm != "train" or (adapter.rank and not adapter.norms):
             hold_statistics(self.network)
         hold_frozen_statistics(self.network)
         return self
 
+    def finish(self) -> None:
+        """Merge the adapters, where there are any: the network is an ordinary one again."""
+        if self.settings.adapter.rank:
+            merge_adapters(self.network)
+
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Seed the step."""
+        """Freeze what is frozen from this step on, and seed the step."""
+        if self.freezing.apply(self.step):
+            self.train()
         torch.manual_seed((self.seed << 32) + self.step)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The mean over the batch of each image's loss.
+        """The mean over the batch of each image's loss, and the pull towards the base.
 
         Raises:
             NotFiniteLossError: the loss is infinite or NaN.
         """
         loss = self._losses(batch).mean()
+        if self.pull is not None:
+            loss = loss + self.pull()
         if not torch.isfinite(loss):
             raise NotFiniteLossError(self.step)
         return loss
@@ -97,8 +143,13 @@ class DetectorModule(lightning.LightningModule):
             return codec.loss(output.float(), batch["target"], batch["weight"])
 
     def configure_optimizers(self) -> Any:
-        """The recipe's optimizer over what is not frozen, and its schedule."""
-        optimizer = build_optimizer(self.network, self.settings.optimizer)
+        """The recipe's optimizer over all that ever learns, and its schedule.
+
+        What is frozen has no gradient, and is not moved, also not by its decay.
+        """
+        optimizer = build_optimizer(
+            self.network, self.settings.optimizer, learning=self.learning, pulled=self.pulled
+        )
         schedule = self._schedule(optimizer)
         if self._states is not None:
             optimizer.load_state_dict(self._states[0])
@@ -119,20 +170,31 @@ class DetectorModule(lightning.LightningModule):
             return None
         return OneCycleLR(
             optimizer,
-            max_lr=self.settings.optimizer.learning_rate,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=self.settings.steps + 1,
             pct_start=settings.warm_up,
             cycle_momentum=False,
         )
 
 
-def build_optimizer(network: torch.nn.Module, settings: OptimizerSettings) -> Optimizer:
-    """An optimizer of the parameters that learn; norms and biases are not decayed."""
-    learning = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def build_optimizer(
+    network: Network,
+    settings: OptimizerSettings,
+    *,
+    learning: Sequence[nn.Parameter] | None = None,
+    pulled: Collection[nn.Parameter] = (),
+) -> Optimizer:
+    """An optimizer of the parameters that learn; norms and biases are not decayed.
+
+    Args:
+        network: Whose blocks have rates of their own.
+        settings: Of the recipe.
+        learning: What learns at some step; by default what does now.
+        pulled: What is pulled towards the base instead of decayed.
+    """
+    if learning is None:
+        learning = [p for p in network.parameters() if p.requires_grad]
+    groups = parameter_groups(network, learning, settings, pulled=pulled)
     if settings.name == "sgd":
         nesterov = settings.nesterov and settings.momentum > 0
         return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=nesterov)

@@ -26,7 +26,9 @@ from transfer_kit.training.checkpoint import KeepCheckpoint, restore
 from transfer_kit.training.judge import Curve, Judge, judged_by, restore_best
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 from transfer_kit.training.progress import ShowProgress
-from transfer_kit.transfer.freezing import freeze_first_blocks
+from transfer_kit.training.stain import record_stain
+from transfer_kit.transfer.batchnorm import recalibrate
+from transfer_kit.transfer.pull import parameters_of_base
 from transfer_kit.wording import counted
 
 CHECKPOINT = "last.ckpt"
@@ -76,8 +78,7 @@ def train(
     Raises:
         UserError: the loss is not finite; the last good weights are kept in `folder`.
     """
-    freeze_first_blocks(detector.network, recipe.freeze if recipe.starts_from_weights else 0)
-    module = DetectorModule(detector, recipe.train, seed=recipe.seed)
+    module = _module(detector, samples, recipe, is_new=not (folder / CHECKPOINT).is_file())
     judge = Judge(
         validation,
         recipe.train,
@@ -103,9 +104,31 @@ def train(
         except NotFiniteLossError as error:
             raise _explained(error, _keep_last_good(judge, module, folder), recipe) from None
     restore_best(judge, module)
+    module.finish()
     detector.to("cpu").network.eval()
     _calibrate(detector, validation, samples, recipe)
+    record_stain(detector.card, samples, recipe)
     return Trained(detector, tuple(judge.curve), judge.last_step, judge.best_step, seconds())
+
+
+def _module(
+    detector: Detector, samples: Sequence[Sample], recipe: Recipe, *, is_new: bool
+) -> DetectorModule:
+    """The detector made ready to learn; a new training begins with the target's statistics."""
+    module = DetectorModule(
+        detector,
+        recipe.train,
+        seed=recipe.seed,
+        freeze=recipe.freeze if recipe.starts_from_weights else 0,
+        from_base=(
+            parameters_of_base(detector.network, has_base=recipe.base != "none")
+            if recipe.starts_from_weights
+            else ()
+        ),
+    )
+    if is_new and recipe.train.batch_norm == "recalibrate":
+        recalibrate(detector, samples, crop_px=recipe.patches.size_px, seed=recipe.seed)
+    return module
 
 
 def _trainer(
@@ -175,6 +198,7 @@ def _keep_last_good(judge: Judge, module: DetectorModule, folder: Path) -> str:
     if not judge.best_weights:
         return "no round had ended, so there are no weights to keep"
     restore_best(judge, module)
+    module.finish()
     path = module.detector.save(folder / "last_good.safetensors")
     return f"the last good weights (step {judge.best_step}) are in {path}"
 
