@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from transfer_kit.errors import UserError, nearest_hint
-from transfer_kit.files import replacing
-from transfer_kit.yaml_faults import explain_faults, line_of, parse_yaml
+from transfer_kit.errors import nearest_hint
+from transfer_kit.yaml_model import YamlModel
 
 Mpp = Annotated[float, Field(gt=0, le=20, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-class Pair(BaseModel):
+class Pair(YamlModel):
     """What is adapted to what, and with the help of what.
 
     Example:
         >>> Pair(base="breast", target="eye", auxiliary=["kidney"]).sources
         ('eye', 'kidney')
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=r"^([\w][\w.+-]*)?$")] = Field(
         "", description="What the pair is called; empty where it was not given a name"
@@ -66,37 +57,6 @@ class Pair(BaseModel):
     def title(self) -> str:
         """The name, or what is adapted to what."""
         return self.name or f"{self.base} → {self.target}"
-
-    @classmethod
-    def read(cls, path: str | Path) -> Pair:
-        """The pair in a yaml file.
-
-        Raises:
-            UserError: the file is missing, is no YAML, or has faults: all are told at once, each
-                with its line.
-        """
-        path = Path(path)
-        return cls.of_fields(parse_yaml(path), path)
-
-    @classmethod
-    def of_fields(cls, fields: Mapping[str, Any], path: Path | None = None) -> Pair:
-        """The pair that `fields` make; `path` is where they were read, if anywhere.
-
-        Raises:
-            UserError: all faults of the fields, with file and line where they are known.
-        """
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            lines = line_of(path) if path else {}
-            raise UserError(explain_faults(error, cls, path, lines)) from None
-
-    def write(self, path: str | Path) -> None:
-        """Write the pair as YAML that `read` gives back unchanged."""
-        fields = self.model_dump(mode="json", exclude_defaults=True)
-        text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
 
     @field_validator("auxiliary")
     @classmethod

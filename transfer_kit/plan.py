@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from transfer_kit.card import DetectorCard
 from transfer_kit.data.dataset import Dataset
+from transfer_kit.data.patients import patient_of
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
@@ -154,15 +155,10 @@ def _note_late_steps(recipe: Recipe, notes: list[str]) -> None:
     )
 
 
-def case_key(dataset: str, case: str) -> str:
-    """One name for one patient: TCGA's are the same in every dataset, others only in their own."""
-    return case if case.startswith("TCGA-") else f"{dataset}/{case}"
-
-
 def cases_learned(card: DetectorCard, dataset: Dataset) -> list[str]:
     """The cases of a dataset (or part of one) that a detector learned from, sorted."""
-    learned = {case_key(part.dataset, case) for part in card.data for case in part.cases}
-    return [case for case in dataset.cases if case_key(dataset.card.name, case) in learned]
+    learned = {patient_of(part.dataset, case) for part in card.data for case in part.cases}
+    return [case for case in dataset.cases if patient_of(dataset.card.name, case) in learned]
 
 
 def refuse_leak(card: DetectorCard, targets: Sequence[Dataset]) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 from transfer_kit.card import DetectorCard
 from transfer_kit.data.dataset import Dataset
+from transfer_kit.data.patients import patient_of
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import NotFiniteMapsError, UserError
 from transfer_kit.evaluation import Difference
-from transfer_kit.plan import case_key, cases_learned, find_held_out
+from transfer_kit.plan import cases_learned, find_held_out
 from transfer_kit.stores.models import find_weights, list_models
 from transfer_kit.transfer.choosing import BaseScores, OwnOrgan, lead_over, ordered, score_base
 from transfer_kit.transfer.cross_validation import Unit, cross_validation_unit
@@ -200,7 +201,7 @@ def _own_organ(card: DetectorCard, asked: _Question) -> OwnOrgan | None:
     if not card.organ:
         return None
     asked_for = {
-        case_key(target.card.name, sample.case)
+        patient_of(target.card.name, sample.case)
         for target in asked.targets
         for sample in target
         if target.split_of(sample) == "test" or sample in asked.labelled
@@ -210,7 +211,7 @@ def _own_organ(card: DetectorCard, asked: _Question) -> OwnOrgan | None:
         sample
         for part in parts
         for sample in part.samples
-        if case_key(part.name, sample.case) not in asked_for
+        if patient_of(part.name, sample.case) not in asked_for
     )
     if not samples:
         return None

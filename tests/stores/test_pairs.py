@@ -8,12 +8,13 @@ from dataset_folders import write_card, write_folder
 from laboratory import BASE, OWN, TARGET, part_of, tiny_base
 from PIL import Image
 
+from transfer_kit.data.patients import patient_of
 from transfer_kit.errors import UserError
 from transfer_kit.pair import Pair
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.locations import shipped
 from transfer_kit.stores.pair_figures import measure_pair, pair_organs
-from transfer_kit.stores.pair_leaks import check_pair, patient_of, refuse_leaks
+from transfer_kit.stores.pair_leaks import check_pair, refuse_leaks
 from transfer_kit.stores.pair_members import find_members
 from transfer_kit.stores.pairs import add_pair, find_pair, list_pairs, pair_of_options
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
 from pydantic import (
@@ -14,14 +13,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     model_validator,
 )
 
-from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
-from transfer_kit.yaml_faults import explain_faults, line_of, parse_yaml
+from transfer_kit.yaml_model import YamlModel
 
 CARD_NAME = "dataset.yaml"
 SPLITS = ("train", "validation", "test")
@@ -105,7 +102,7 @@ class Crosswalk(BaseModel):
     keep: dict[str, str] = Field({}, description="Only images whose row has these values")
 
 
-class DatasetCard(BaseModel):
+class DatasetCard(YamlModel):
     """What is known about a dataset; `dataset.yaml` holds exactly these fields.
 
     Attributes:
@@ -121,15 +118,13 @@ class DatasetCard(BaseModel):
         labelled_region_class: QuPath class of the areas inside which every nucleus is annotated.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: Annotated[str, Field(pattern=r"^[\w][\w.+-]*$")]
     organ: str
     species: str = "unstated"
     stain: str
-    mpp_by_image: dict[str, Mpp] = {}
+    mpp_by_image: dict[str, Mpp] = Field({})
     mpp: Annotated[Mpp | None, AfterValidator(_some_scale)] = Field(None, validate_default=True)
-    classes: list[str] = []
+    classes: list[str] = Field([])
     case_pattern: Regex | None = None
     licence: str
     source: str = ""
@@ -144,36 +139,6 @@ class DatasetCard(BaseModel):
     labelled_region_class: str | None = None
     crosswalk: Crosswalk | None = None
     splits: SplitPlan = SplitPlan()
-
-    @classmethod
-    def read(cls, path: str | Path) -> DatasetCard:
-        """The card in a yaml file.
-
-        Raises:
-            UserError: the file is missing, is no YAML, or has faults: all are told at once.
-        """
-        path = Path(path)
-        return cls.of_fields(parse_yaml(path), path)
-
-    @classmethod
-    def of_fields(cls, fields: Mapping[str, Any], path: Path | None = None) -> DatasetCard:
-        """The card that `fields` make; `path` is where they were read, if anywhere.
-
-        Raises:
-            UserError: all faults of the fields, with file and line where they are known.
-        """
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            lines = line_of(path) if path else {}
-            raise UserError(explain_faults(error, cls, path, lines)) from None
-
-    def write(self, path: str | Path) -> None:
-        """Write the card as YAML that `read` gives back unchanged."""
-        fields = self.model_dump(mode="json", exclude_defaults=True)
-        text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
 
     def scale_of(self, path: str) -> float | None:
         """µm per pixel of the image at `path` (relative to root), or None where nothing says."""

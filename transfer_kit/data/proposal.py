@@ -11,10 +11,10 @@ from typing import Any
 
 from transfer_kit.data.formats import ImageInfo, find_annotations, list_images, read_annotation
 from transfer_kit.data.images import read_mpp
+from transfer_kit.data.patients import TCGA_PATIENT
 from transfer_kit.errors import UserError
 from transfer_kit.wording import counted
 
-TCGA_PATIENT = r"(TCGA-\w{2}-\w{4})"
 _CLASSES_READ = 50
 
 

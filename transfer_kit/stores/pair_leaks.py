@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from transfer_kit.data.check import Finding
 from transfer_kit.data.check.duplicates import Fingerprints
 from transfer_kit.data.check.shared_images import SharedImage, find_shared_images, fingerprints_of
 from transfer_kit.data.dataset import Dataset
-from transfer_kit.data.proposal import TCGA_PATIENT
+from transfer_kit.data.patients import patient_of
 from transfer_kit.data.sample import Sample
 from transfer_kit.errors import UserError
 from transfer_kit.stores.pair_members import PairMembers, learned_samples
@@ -65,12 +64,6 @@ def refuse_leaks(members: PairMembers) -> None:
         raise UserError(
             f"Pair {members.pair.title}: {' '.join(finding.message for finding in findings)}"
         )
-
-
-def patient_of(dataset: str, case: str, image_name: str = "") -> str:
-    """One name for one patient: TCGA's are the same in every dataset, others only in their own."""
-    found = re.search(TCGA_PATIENT, case) or re.search(TCGA_PATIENT, image_name)
-    return found[1] if found else f"{dataset}/{case}"
 
 
 def patients_of(dataset: str, samples: Iterable[Sample]) -> dict[str, list[str]]:

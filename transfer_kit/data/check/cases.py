@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from transfer_kit.data.check.finding import Finding
 from transfer_kit.data.dataset import Dataset
-from transfer_kit.data.proposal import TCGA_PATIENT
+from transfer_kit.data.patients import TCGA_PATIENT
 from transfer_kit.wording import counted
 
 
