@@ -11,6 +11,7 @@ from transfer_kit.errors import UserError
 from transfer_kit.recipe import CodecSettings, NetworkSettings
 
 Channels = tuple[float, float, float]
+Interval = tuple[float | None, float | None, float | None]
 
 
 class TrainingData(BaseModel):
@@ -38,13 +39,25 @@ class Measurement(BaseModel):
     organ: str
     split: str
     scores: dict[str, Any] = Field(description="As `DetectionScores.as_dict`")
+    segmentation: dict[str, Any] | None = Field(
+        None,
+        description="As `SegmentationScores.as_dict`, without each image's own; None where nuclei "
+        "are not annotated or not found whole",
+    )
 
-    def in_words(self) -> str:
-        """F1 and its interval, where there is one: a single case gives none."""
-        f1, low, high = (self.scores.get(key) for key in ("f1", "f1_low", "f1_high"))
-        if f1 is None:
+    def interval(self, figure: Literal["f1", "aji"]) -> Interval:
+        """F1 or AJI and the ends of its interval, which a single case does not give."""
+        scores = self.scores if figure == "f1" else self.segmentation or {}
+        return scores.get(figure), scores.get(f"{figure}_low"), scores.get(f"{figure}_high")
+
+    def in_words(self, figure: Literal["f1", "aji"] = "f1") -> str:
+        """F1 or AJI and its interval, where there is one."""
+        value, low, high = self.interval(figure)
+        if value is None:
             return "–"
-        return f"{f1:.3f}" if low is None or high is None else f"{f1:.3f} ({low:.3f} to {high:.3f})"
+        if low is None or high is None:
+            return f"{value:.3f}"
+        return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 class DetectorCard(BaseModel):

@@ -65,7 +65,11 @@ def run(
 
 
 def _trained(recipe: Recipe, row: Row, part: Part, own: Path) -> Detector:
-    learning = [*part.train, *(part.regions_alone if row.regions_alone else ())]
+    learning = list(part.train)
+    if row.regions_alone:
+        # Of half of the crops the nuclei are known, however few the images with nuclei are.
+        learning *= max(1, round(len(part.regions_alone) / len(part.train)))
+        learning += part.regions_alone
     detector = start_detector(recipe, None, part.datasets, learning)
     title = f"{row.name} {part.name}"
     return train(detector, learning, part.validation, recipe, folder=own, title=title).detector

@@ -98,7 +98,8 @@ def reference_loss(
             nuclei += 0.5 * (weight * (target[s] + 5 * mean) * error).sum() / labelled
     for s in range(2):
         for t in range(s + 1, 3):
-            nuclei += eta * (weight * output[s] * output[t]).sum()
+            positive = np.maximum(output[[s, t]], 0)
+            nuclei += eta * (weight * positive[0] * positive[1]).sum()
     entropies = [
         logsumexp(output[3:, y, x]) - output[3 + int(target[3, y, x]) - 1, y, x]
         for y, x in np.argwhere(target[3] > 0)
@@ -157,6 +158,16 @@ def test_pixels_without_a_label_have_exactly_no_gradient_whatever_the_output() -
     assert not output.grad[:, :3][unlabelled.expand(-1, 3, -1, -1)].any()
     assert not output.grad[:, 3:][unknown.expand(-1, 2, -1, -1)].any()
     assert torch.isfinite(output.grad).all()
+
+
+def test_a_class_without_nuclei_gains_nothing_by_falling_below_zero() -> None:
+    output, target, weight = random_maps()
+    target[:, 1] = 0  # Eq. 2 weighs a map without nuclei by 0, whatever it holds
+    made = codec(correlation=0.1)
+    output[:, 1] = 0
+    at_zero = made.loss(output, target, weight)
+    output[:, 1] = -1e6
+    assert torch.equal(made.loss(output, target, weight), at_zero)
 
 
 def test_the_labelled_region_of_the_nuclei_does_not_limit_the_regions() -> None:

@@ -111,7 +111,7 @@ def verify(
     if as_json:
         print(json.dumps([finding.as_dict() for finding in findings]))
     else:
-        table = Table("measured on", "card's F1", "F1 now", "")
+        table = Table("F1 measured on", "in the card", "now", "")
         for finding in findings:
             table.add_row(finding.dataset, finding.said, finding.found, finding.verdict)
         Console().print(table)

@@ -198,8 +198,12 @@ def _dot_products(maps: Tensor, weight: Tensor) -> Tensor:
 
     A sum over pixels as printed, not a mean: what η = 1e-6 weighs, and why the paper waits for
     maps to settle. Half of the square of the sum less the sum of the squares.
+
+    Only what is positive counts, as in proximity maps, which the paper takes h to be. With linear
+    maps the penalty has no lower bound: where an image has no nucleus of a class, Eq. 2 weighs
+    that map by 0, so nothing stops it from falling beside another's peaks, and trainings diverge.
     """
-    known = torch.where(weight > 0, maps, 0.0)
+    known = torch.where(weight > 0, maps, 0.0).clamp_min(0)
     pairs = known.sum(dim=1, keepdim=True).square() - known.square().sum(dim=1, keepdim=True)
     return 0.5 * (weight * pairs).sum(dim=(1, 2, 3))
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from transfer_kit.card import DetectorCard, Measurement
-from transfer_kit.data.sample import Sample
+from transfer_kit.card import Measurement
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
-from transfer_kit.evaluation import evaluate, examine
+from transfer_kit.evaluation import evaluate, evaluate_segmentation, examine
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
 
-SAME_F1 = 0.01
-"""How far another machine's F1 may be from a card's that has no interval (a single case)."""
+SAME = 0.01
+"""How far another machine's figure may be from a card's that has no interval (a single case)."""
+
+FIGURES: tuple[Literal["f1"], Literal["aji"]] = ("f1", "aji")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ def verify_model(name: str, *, device: str = "auto") -> list[Finding]:
     detector = Detector.load(find_weights(name)).to(device)
     if not detector.card.measured:
         raise UserError(f"The card of {name} has no measurement to repeat.")
-    findings = [_repeat(detector, measured) for measured in detector.card.measured]
+    findings = [
+        finding for measured in detector.card.measured for finding in _repeat(detector, measured)
+    ]
     if all(finding.found == "–" for finding in findings):
         raise UserError(
             f"None of the data that the card of {name} was measured on is on this machine; set "
@@ -50,32 +53,53 @@ def verify_model(name: str, *, device: str = "auto") -> list[Finding]:
     return findings
 
 
-def measured_samples(measured: Measurement) -> list[Sample]:
-    """The samples of a measurement: a split of one or several datasets."""
-    return [
-        sample
-        for name in measured.dataset.split(" + ")
-        for sample in find_dataset(name).split(measured.split)
-    ]
+def measure(
+    detector: Detector, dataset: str, *, split: str = "test", radius_um: float
+) -> Measurement:
+    """A detector on a split of one dataset or several (`"a + b"`), with its card's threshold.
+
+    Raises:
+        UserError: a dataset is unknown or not here, or has no case in the split.
+    """
+    parts = [find_dataset(name) for name in dataset.split(" + ")]
+    samples = [sample for part in parts for sample in part.split(split)]
+    threshold = detector.card.threshold
+    examined = examine(detector, samples)
+    whole = evaluate_segmentation(examined, threshold=threshold)
+    return Measurement(
+        dataset=dataset,
+        organ=parts[0].card.organ,
+        split=split,
+        scores=evaluate(examined, radius_um=radius_um, threshold=threshold).as_dict(),
+        segmentation=None if whole is None else _without_images(whole.as_dict()),
+    )
 
 
-def _repeat(detector: Detector, measured: Measurement) -> Finding:
-    card: DetectorCard = detector.card
-    said = measured.in_words()
+def _without_images(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in figures.items() if name != "images"}
+
+
+def _repeat(detector: Detector, measured: Measurement) -> list[Finding]:
+    radius_um = float(measured.scores.get("radius_um", detector.card.radius_um))
     try:
-        samples = measured_samples(measured)
+        now = measure(detector, measured.dataset, split=measured.split, radius_um=radius_um)
     except UserError as error:
-        return Finding(measured.dataset, said, "–", f"not repeated: {error}", failed=False)
-    radius_um = float(measured.scores.get("radius_um", card.radius_um))
-    scores = evaluate(examine(detector, samples), radius_um=radius_um, threshold=card.threshold)
-    agrees, against = _agrees(measured, scores.f1)
-    verdict = "agrees" if agrees else f"outside {against}"
-    return Finding(measured.dataset, said, f"{scores.f1:.3f}", verdict, failed=not agrees)
+        said = f"not repeated: {error}"
+        return [Finding(measured.dataset, measured.in_words(), "–", said, failed=False)]
+    figures = FIGURES if measured.segmentation and now.segmentation else FIGURES[:1]
+    return [_compare(measured, now, figure) for figure in figures]
 
 
-def _agrees(measured: Measurement, f1: float) -> tuple[bool, str]:
-    """Whether `f1` lies in the card's interval, or beside its F1 where it has none."""
-    said, low, high = (measured.scores.get(key) for key in ("f1", "f1_low", "f1_high"))
+def _compare(measured: Measurement, now: Measurement, figure: Literal["f1", "aji"]) -> Finding:
+    """Whether a figure lies in the card's interval, or beside the card's where it has none."""
+    said, low, high = measured.interval(figure)
+    found = now.interval(figure)[0]
+    name = f"{measured.dataset} (AJI)" if figure == "aji" else measured.dataset
     if low is not None and high is not None:
-        return low <= f1 <= high, "the card's interval"
-    return said is not None and abs(f1 - said) <= SAME_F1, f"{SAME_F1:g} of the card's F1"
+        agrees, against = found is not None and low <= found <= high, "the card's interval"
+    else:
+        agrees = said is not None and found is not None and abs(found - said) <= SAME
+        against = f"{SAME:g} of the card's {figure.upper()}"
+    verdict = "agrees" if agrees else f"outside {against}"
+    told = "–" if found is None else f"{found:.3f}"
+    return Finding(name, measured.in_words(figure), told, verdict, failed=not agrees)
