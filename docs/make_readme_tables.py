@@ -1,4 +1,4 @@
-"""Write measured figures into README: those in the detectors' cards and in docs/results."""
+"""Write measured figures into README and zoo.md: those in the cards and in docs/results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer_kit.card import DetectorCard, Measurement
+from transfer_kit.card import DetectorCard, Measurement, TrainingData
+from transfer_kit.cli.licences import in_a_word
 from transfer_kit.data.synthetic import ORGANS
 from transfer_kit.detector import read_card
 from transfer_kit.files import replacing
 from transfer_kit.stores.models import StoredModel, list_models
 
-README = Path(__file__).parents[1] / "README.md"
+PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).with_name("zoo.md"))
 TRANSFER = Path(__file__).with_name("results") / "transfer.csv"
 TARGETS = {
     "gbm40": "brain (gbm40",
@@ -28,43 +29,77 @@ COLUMNS = {
 
 
 def zoo_table() -> str:
-    """Markdown: for each shipped detector, F1 on its own unseen cases and on other organs."""
-    parts = [_of_model(model, read_card(model.weights)) for model in list_models() if model.ships]
-    return "\n\n".join(parts)
+    """Markdown: each shipped detector, and F1 on the test cases of its own organ."""
+    lines = [
+        "| model | learned from | network, codec | µm/px | F1 on its own test cases (95 %) | AJI "
+        "| images / cases / nuclei | within | size | licence |",
+        "|---" * 10 + "|",
+    ]
+    return "\n".join([*lines, *(_of_model(model, card) for model, card in _zoo())])
+
+
+def _zoo() -> list[tuple[StoredModel, DetectorCard]]:
+    return [(model, read_card(model.weights)) for model in list_models() if model.ships]
 
 
 def _of_model(model: StoredModel, card: DetectorCard) -> str:
-    own, *others = card.measured
-    size_mb = model.weights.stat().st_size / 1e6
-    lines = [
-        f"**{model.name}**: {card.network.name} {_options(card.network.options)} with "
-        f"{card.codec.name} maps, {card.organ}, {card.stain}, {card.mpp:g} µm/px, "
-        f"{size_mb:.1f} MB, "
-        f"licence {card.licence}. Matched within {card.radius_um:g} µm at the one threshold "
-        f"({card.threshold:.2f}) that was chosen on its own validation cases.",
-        "",
-        "| measured on (test cases) | organ | F1 | 95 % interval | images / cases / nuclei |",
-        "|---|---|---|---|---|",
-        *(_row(measured, bold=measured is own) for measured in [own, *others]),
+    own = card.measured[0]
+    aji = (own.segmentation or {}).get("aji")
+    counts = (own.scores[f"n_{what}"] for what in ("images", "cases", "nuclei"))
+    cells = [
+        f"`{model.name}`",
+        _learned_from(card),
+        f"{card.network.name}, {card.codec.name}",
+        f"{card.mpp:g}",
+        _with_interval(own),
+        "" if aji is None else f"{aji:.3f}",
+        " / ".join(f"{count:,}" for count in counts),
+        f"{own.scores['radius_um']:g} µm",
+        f"{model.weights.stat().st_size / 1e6:.1f} MB",
+        in_a_word(card.licence),
     ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _learned_from(card: DetectorCard) -> str:
+    return ", ".join(sorted({_organ(part) for part in card.data}))
+
+
+def _organ(part: TrainingData) -> str:
+    return f"{part.organ} (synthetic)" if part.synthetic else part.organ
+
+
+def _with_interval(measured: Measurement) -> str:
+    value, low, high = measured.interval("f1")
+    ends = "one case" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return f"**{value:.3f}** ({ends})"
+
+
+def organ_table() -> str:
+    """Markdown: F1 of each shipped detector of all nuclei on each organ's test cases."""
+    measured = {
+        model.name: {part.dataset: part for part in card.measured} for model, card in _zoo()
+    }
+    models = [name for name, parts in measured.items() if len(parts) > 1]
+    datasets = {d: part for name in models for d, part in measured[name].items() if " + " not in d}
+    lines = [f"| measured on | images / cases / nuclei | {' | '.join(models)} |"]
+    lines.append("|---" * (len(models) + 2) + "|")
+    for dataset, part in sorted(datasets.items(), key=lambda item: (item[1].organ, item[0])):
+        counts = " / ".join(f"{part.scores[f'n_{w}']:,}" for w in ("images", "cases", "nuclei"))
+        name = f"{part.organ}: {dataset}{' (synthetic)' if dataset in ORGANS else ''}"
+        cells = [_elsewhere(measured[model].get(dataset), dataset, model) for model in models]
+        lines.append(f"| {name} | {counts} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _row(measured: Measurement, *, bold: bool) -> str:
-    scores = measured.scores
-    f1 = f"{scores['f1']:.3f}"
-    low, high = scores["f1_low"], scores["f1_high"]
-    interval = "one case: none" if low is None else f"{low:.3f} to {high:.3f}"
-    synthetic = " (synthetic)" if measured.dataset in ORGANS else ""
-    counts = f"{scores['n_images']} / {scores['n_cases']} / {scores['n_nuclei']}"
-    return (
-        f"| {measured.dataset}{synthetic} | {measured.organ} | {f'**{f1}**' if bold else f1} | "
-        f"{interval} | {counts} |"
-    )
-
-
-def _options(options: dict[str, object]) -> str:
-    return "(" + ", ".join(f"{name} {value}" for name, value in options.items()) + ")"
+def _elsewhere(measured: Measurement | None, dataset: str, model: str) -> str:
+    """F1, bold where the detector learned from other cases of the same dataset."""
+    if measured is None:
+        return ""
+    card = read_card(next(m for m in list_models() if m.name == model).weights)
+    own = dataset in {part.dataset for part in card.data}
+    f1 = f"{measured.scores['f1']:.3f}"
+    return f"**{f1}**" if own else f1
 
 
 def transfer_table() -> str:
@@ -91,19 +126,25 @@ def _means(group: pd.DataFrame) -> list[str]:
     return cells
 
 
+TABLES = {"zoo": zoo_table, "organs": organ_table, "transfer": transfer_table}
+
+
 def with_tables(text: str) -> str:
-    """`text` with each table between its markers."""
-    for name, table in (("zoo", zoo_table), ("transfer", transfer_table)):
+    """`text` with each table between its markers, where it has them."""
+    for name, table in TABLES.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if begin not in text:
+            continue
         head, rest = text.split(begin)
         text = f"{head}{begin}\n{table()}\n{end}{rest.split(end)[1]}"
     return text
 
 
 def main() -> None:
-    """Put the tables between README's markers."""
-    with replacing(README) as temporary:
-        temporary.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
+    """Put the tables between the pages' markers."""
+    for page in PAGES:
+        with replacing(page) as temporary:
+            temporary.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

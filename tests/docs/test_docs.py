@@ -176,10 +176,11 @@ def test_every_example_is_named_in_the_index():
     assert [name for name in sorted(examples) if name not in index] == []
 
 
-def test_the_readme_shows_what_was_measured():
+def test_the_readme_and_the_zoo_show_what_was_measured():
     script = loaded("make_readme_tables")
-    text = script.README.read_text(encoding="utf-8")
-    assert text == script.with_tables(text), "run: python docs/make_readme_tables.py"
+    for page in script.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert text == script.with_tables(text), "run: python docs/make_readme_tables.py"
 
 
 def test_the_readme_s_figures_of_colon_are_those_of_its_folds():
