@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from transfer_kit.data.stain import StainNormaliser, StainReference
 from transfer_kit.errors import UserError
-from transfer_kit.recipe import CodecSettings, NetworkSettings
+from transfer_kit.recipe import CodecSettings, NetworkSettings, StainEstimation
 
 Channels = tuple[float, float, float]
 Interval = tuple[float | None, float | None, float | None]
@@ -81,7 +81,7 @@ class DetectorCard(BaseModel):
     stain_reference: StainReference | None = Field(
         None, description="Of the images it learned from, to bring others to"
     )
-    normalise: Literal["none", "macenko", "vahadane", "reinhard"] = Field(
+    normalise: Literal["none", "reinhard"] | StainEstimation = Field(
         "none", description="How images are brought to this stain before nuclei are looked for"
     )
     base: str | None = None

@@ -26,6 +26,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseModel):
+StainEstimation = Literal["macenko", "vahadane", "staintools-macenko", "staintools-vahadane"]
     """Base of every part of a recipe: unknown fields fail, and nothing changes after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
@@ -125,8 +126,10 @@ class StainSettings(Settings):
     background: bool = Field(
         True, description="jitter, hestain: whether glass changes as tissue does"
     )
-    estimate: Literal["macenko", "vahadane"] = Field(
-        "macenko", description="jitter: how the dyes of an image are found"
+    estimate: StainEstimation = Field(
+        "macenko",
+        description="jitter: how the dyes of an image are found; staintools-… by that library "
+        "(extra [staintools])",
     )
     space: Literal["lab", "hsv", "hed"] = Field(
         "lab", description="randstainna: the colour space of the statistics"
@@ -139,7 +142,7 @@ class StainSettings(Settings):
         description="randstainna: organs or datasets whose training images tell how images vary, "
         "beside those of the training itself",
     )
-    normalise: Literal["none", "macenko", "vahadane", "reinhard"] = Field(
+    normalise: Literal["none", "reinhard"] | StainEstimation = Field(
         "none",
         description="Bring all images to the reference's stain, in training and ever after; with a "
         "base, the base's unless named",

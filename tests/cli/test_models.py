@@ -10,6 +10,7 @@ from laboratory import BASE, OWN, TARGET, listing, part_of, tiny_base, transfer_
 
 import transfer_kit as tk
 from transfer_kit.card import Measurement
+from transfer_kit.data.stain import find_reference
 from transfer_kit.detector import Detector, weights_hash
 from transfer_kit.errors import UserError
 from transfer_kit.stores.models import find_weights
@@ -173,6 +174,13 @@ def test_load_takes_a_name_a_file_and_a_folder(lab):
 def test_the_licences_and_cases_of_the_data_are_in_the_card(lab):
     document = transfer_kit("models", "show", BASE, "--json").json
     assert document["data"] == [part_of(OWN, "train", "c00").model_dump()]
+
+
+def test_an_export_says_that_stain_normalisation_is_left_out(lab):
+    reference = find_reference("tnbc")
+    tiny_base(lab / "brought.safetensors", normalise="macenko", stain_reference=reference)
+    said = transfer_kit("models", "export", "brought.safetensors", "--torch", "-o", "b.pt2").out
+    assert "brought to the stain of its card by macenko" in " ".join(said.split())
 
 
 def test_an_exported_network_gives_the_detector_s_maps(lab):

@@ -138,3 +138,8 @@ def export(
         else f"its maps differ from the network's by {difference:.1g} at most"
     )
     print(f"{output}: {checked}")
+    if detector.card.normalise != "none":
+        print(
+            f"Not in the file: it expects images already brought to the stain of its card by "
+            f"{detector.card.normalise} (see docs/stain.md)."
+        )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transfer_kit.data.stain.sheet import Change
 
 AUGMENTATIONS = ("hed", "jitter", "randstainna", "hestain")
-NORMALISATIONS = ("macenko", "vahadane", "reinhard")
+NORMALISATIONS = ("macenko", "vahadane", "reinhard", "staintools-macenko", "staintools-vahadane")
 _COLUMNS = 5
 
 

@@ -18,6 +18,7 @@ from transfer_kit.data.stain import (
     stain_variation,
     stains_of,
 )
+from transfer_kit.data.stain.staintools_backend import refuse_missing_staintools
 from transfer_kit.errors import UserError
 from transfer_kit.recipe import Recipe
 from transfer_kit.stores.datasets import find_dataset
@@ -44,6 +45,7 @@ def stain_estimate(
     """How the dyes of each training image are estimated; None where nothing asks for them."""
     if recipe.stain.augment != "jitter":
         return None
+    refuse_missing_staintools(recipe.stain.estimate)
     return partial(_estimated, card, recipe)
 
 

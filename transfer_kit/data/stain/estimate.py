@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from transfer_kit.data.stain.concentrations import concentrations
 from transfer_kit.data.stain.macenko import macenko_vectors
+from transfer_kit.data.stain.staintools_backend import staintools_vectors
 from transfer_kit.data.stain.tissue import TissueColours, tissue_colours, weighted_percentiles
 from transfer_kit.data.stain.vahadane import vahadane_vectors
 from transfer_kit.data.stain.vectors import (
@@ -26,7 +27,7 @@ from transfer_kit.data.stain.vectors import (
 
 log = logging.getLogger("transfer_kit.stain")
 
-Method = Literal["macenko", "vahadane"]
+Method = Literal["macenko", "vahadane", "staintools-macenko", "staintools-vahadane"]
 Row = tuple[float, float, float]
 
 _STRONGEST_PERCENTILE = 99.0
@@ -90,9 +91,12 @@ def estimate_stains(
 
     Args:
         image: `(H, W, 3)` uint8 RGB.
-        method: `macenko` or `vahadane`.
+        method: `macenko` or `vahadane`, or either as the staintools library has it.
         stains: Which two dyes the slide has.
         name: What the warning calls the image.
+
+    Raises:
+        UserError: the method is staintools', which is not installed.
     """
     found = quietly_estimated(image, method, stains)
     if found.note:
@@ -131,8 +135,25 @@ def _estimate(image: NDArray[np.uint8], method: Method, stains: Stains) -> Stain
             note="its tissue has the colour of one dye alone; the published vectors of "
             f"{stains} are assumed",
         )
-    find = macenko_vectors if method == "macenko" else vahadane_vectors
-    return StainEstimate(_pair(colours, find(colours, stains)), method, stains)
+    found = _vectors(image, colours, method, stains)
+    if found is None:
+        return StainEstimate(
+            _pair(colours, assumed),
+            method,
+            stains,
+            note=f"staintools sees no tissue in it; the published vectors of {stains} are assumed",
+        )
+    return StainEstimate(_pair(colours, found), method, stains)
+
+
+def _vectors(
+    image: NDArray[np.uint8], colours: TissueColours, method: Method, stains: Stains
+) -> Vectors | None:
+    if method == "macenko":
+        return macenko_vectors(colours, stains)
+    if method == "vahadane":
+        return vahadane_vectors(colours, stains)
+    return staintools_vectors(image, method, stains)
 
 
 def _shows_one_dye(image: NDArray[np.uint8], stains: Stains) -> bool:

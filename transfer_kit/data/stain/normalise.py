@@ -13,9 +13,10 @@ from transfer_kit.data.stain.density import map_density
 from transfer_kit.data.stain.estimate import Method, StainEstimate, StainPair, estimate_stains
 from transfer_kit.data.stain.luminosity import standardise_luminosity
 from transfer_kit.data.stain.reference import StainReference
+from transfer_kit.data.stain.staintools_backend import refuse_missing_staintools
 from transfer_kit.data.stain.vectors import with_residual
 
-Normalisation = Literal["macenko", "vahadane", "reinhard"]
+Normalisation = Method | Literal["reinhard"]
 
 # A dye that is hardly there is kept as it is: what it is made of is noise.
 _FAINTEST = 0.05
@@ -27,11 +28,13 @@ class StainNormaliser:
 
     Attributes:
         method: `macenko` and `vahadane` exchange the stain vectors and scale the concentrations;
-            `reinhard` matches mean and deviation in LAB.
+            `staintools-…` finds the image's own vectors by that library; `reinhard` matches mean
+            and deviation in LAB.
         reference: What to look like.
 
     Raises:
-        UserError: the reference holds nothing for this method.
+        UserError: the reference holds nothing for this method, or it is staintools', which is not
+            installed.
 
     Example:
         >>> import numpy as np
@@ -45,6 +48,7 @@ class StainNormaliser:
     reference: StainReference
 
     def __post_init__(self) -> None:
+        refuse_missing_staintools(self.method)
         self.reference.of(self.method)
 
     def __call__(self, image: NDArray[np.uint8], name: str = "an image") -> NDArray[np.uint8]:
@@ -57,7 +61,7 @@ class StainNormaliser:
         target = self.reference.of(self.method)
         if isinstance(target, ColourStatistics):
             return reinhard(image, target)
-        method: Method = "vahadane" if self.method == "vahadane" else "macenko"
+        method: Method = "macenko" if self.method == "reinhard" else self.method
         own = estimate_stains(image, method, stains=self.reference.stains, name=name)
         return brought_to(image, own, target) if own.has_tissue else image
 

@@ -45,12 +45,13 @@ class StainReference:
     luminosity: bool = False
 
     def of(self, method: str) -> StainPair | ColourStatistics:
-        """What it holds for `macenko`, `vahadane` or `reinhard`.
+        """What it holds for `macenko`, `vahadane` (also staintools') or `reinhard`.
 
         Raises:
             UserError: nothing.
         """
-        found: StainPair | ColourStatistics | None = getattr(self, method)
+        kind = method.removeprefix("staintools-")
+        found: StainPair | ColourStatistics | None = getattr(self, kind)
         if found is None:
             others = [name for name in ("macenko", "vahadane", "reinhard") if getattr(self, name)]
             raise UserError(
