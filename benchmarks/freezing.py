@@ -20,7 +20,8 @@ from torch import Tensor
 from transfer_kit.card import DetectorCard
 from transfer_kit.detector import Detector
 from transfer_kit.freeze_forms import Freeze, write_freeze
-from transfer_kit.recipe import CodecSettings, NetworkSettings, Recipe
+from transfer_kit.recipe import Recipe
+from transfer_kit.settings import CodecSettings, NetworkSettings
 from transfer_kit.training.module import DetectorModule
 
 FORMS: tuple[Freeze, ...] = (0, 2, 4, 8)

@@ -20,7 +20,8 @@ import torch
 from transfer_kit.card import DetectorCard
 from transfer_kit.data.synthetic import make_dataset
 from transfer_kit.detector import Detector
-from transfer_kit.recipe import CodecSettings, NetworkSettings, Recipe
+from transfer_kit.recipe import Recipe
+from transfer_kit.settings import CodecSettings, NetworkSettings
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.training import train as training
 from transfer_kit.training.module import DetectorModule

@@ -10,7 +10,7 @@ from toy import MPP, toy_card, toy_detector, toy_image
 
 from transfer_kit.detector import Detector, read_card, weights_hash
 from transfer_kit.errors import UserError
-from transfer_kit.recipe import CodecSettings, NetworkSettings
+from transfer_kit.settings import CodecSettings, NetworkSettings
 
 
 def random_detector(**fields) -> Detector:

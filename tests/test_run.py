@@ -53,6 +53,7 @@ def test_a_finished_run_leaves_recipe_detector_metrics_curves_figures_and_overla
     scratch = {name for name in found if name.startswith("scratch")}
     assert set(found) - overlays - scratch == {
         "recipe.yaml",
+        "pair.yaml",
         "options.json",
         "metrics.json",
         "curves.csv",

@@ -18,7 +18,7 @@ from transfer_kit import __version__
 from transfer_kit.stores.models import write_model
 
 REPOSITORY = Path(__file__).parents[1]
-PARTS = ("transfer_kit", "recipes", "stores", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("transfer_kit", "recipes", "studies", "stores", "pyproject.toml", "README.md", "LICENSE")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "_shipped")
 
 
@@ -93,6 +93,7 @@ def test_the_wheel_holds_every_module_recipe_and_store_and_no_test(wheel, checko
     places = {
         "transfer_kit": "transfer_kit",
         "recipes": "transfer_kit/_shipped/recipes",
+        "studies": "transfer_kit/_shipped/studies",
         "stores": "transfer_kit/_shipped/stores",
     }
     for part, place in places.items():

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from transfer_kit.data.stain import StainNormaliser, StainReference
 from transfer_kit.errors import UserError
-from transfer_kit.recipe import CodecSettings, NetworkSettings, StainEstimation
+from transfer_kit.settings import CodecSettings, NetworkSettings, StainEstimation
 
 Channels = tuple[float, float, float]
 Interval = tuple[float | None, float | None, float | None]

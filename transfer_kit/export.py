@@ -2,7 +2,7 @@
 
 Both take `images`, float32 `(1, 3, H, W)` at the detector's own mpp, standardised with the card's
 mean and std (`(pixel / 255 - mean) / std`), and give `maps`, float32 `(1, channels, H, W)`, from
-which a codec decodes nuclei. The card travels inside as JSON. Where the card has `normalise`, images
+which a codec decodes nuclei. The card travels inside as JSON. Where it has `normalise`, images
 must be brought to its `stain_reference` first, which the graph leaves to its caller.
 """
 

@@ -29,7 +29,10 @@ class Pair(YamlModel):
         "", description="What the pair is called; empty where it was not given a name"
     )
     description: str = Field("", description="For people")
-    base: Name = Field(description="A model name, an organ (its everyday detector), or a file")
+    base: Name = Field(
+        description="A model name, an organ (its everyday detector), a file, or none to start from "
+        "scratch"
+    )
     target: Name = Field(description="An organ, a dataset name or a folder")
     auxiliary: tuple[Name, ...] = Field(
         (), description="Organs, dataset names or folders to learn from beside the target"

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from transfer_kit.auxiliary_choice import (
+    choose_auxiliary,
+    mixing_notes,
+    refuse_unknown_classes,
+    relabelled_target,
+)
 from transfer_kit.card import DetectorCard
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.patients import patient_of
@@ -18,10 +24,16 @@ from transfer_kit.labels import (
     refuse_nameless,
     refuse_unreadable,
 )
+from transfer_kit.pair import Pair
+from transfer_kit.pair_choice import pair_notes, pair_of, settled_tables, targets_of, with_pair
 from transfer_kit.recipe import Recipe
 from transfer_kit.start import is_path, settled, start_detector
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
+from transfer_kit.stores.pair_leaks import patients_of
+from transfer_kit.stores.pair_members import find_members
+from transfer_kit.transfer.mixing import AuxiliarySource
+from transfer_kit.transfer.partial import refuse_idle, refuse_without_judges
 from transfer_kit.transfer.summary import BlockSummary, summarise_training
 
 
@@ -40,6 +52,8 @@ class Plan:
 
     Attributes:
         trainable: Numbers that learn at some step.
+        auxiliary: What is learned from beside `train`.
+        pair: Base, target and auxiliary sources; None of several targets.
     """
 
     recipe: Recipe
@@ -53,6 +67,18 @@ class Plan:
     blocks: tuple[BlockSummary, ...]
     trainable: int
     notes: tuple[str, ...] = field(default=())
+    auxiliary: tuple[AuxiliarySource, ...] = ()
+    pair: Pair | None = None
+
+    @property
+    def learned_datasets(self) -> tuple[Dataset, ...]:
+        """What all training images are parts of, the targets first."""
+        return (*self.targets, *_datasets(self.auxiliary))
+
+    @property
+    def learned_samples(self) -> tuple[Sample, ...]:
+        """All training images, the target's first."""
+        return (*self.train, *_samples(self.auxiliary))
 
     @property
     def target_name(self) -> str:
@@ -78,11 +104,17 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises:
         UserError: a name is unknown, a split is empty, a file is damaged, blocks are frozen that
             do not exist or all that there are, an adapter fits nowhere, the recipe contradicts the
-            base, or the target's test cases are among those that the base learned from.
+            base, the target's test cases are among those that the base learned from, or auxiliary
+            data are the target's, unknown, not here or know patients of its test.
     """
-    names = [name.strip() for name in recipe.target.split(" + ")]
-    targets = tuple(find_dataset(name) for name in names)
-    for name, target in zip(names, targets, strict=True):
+    _refuse_adaptation(recipe)
+    recipe = with_pair(recipe)
+    pairs = tuple(pair_of(recipe, name) for name in targets_of(recipe))
+    members = tuple(map(find_members, pairs)) if _needs_members(recipe) else ()
+    targets = tuple(map(relabelled_target, members)) or tuple(
+        find_dataset(name) for name in targets_of(recipe)
+    )
+    for name, target in zip(targets_of(recipe), targets, strict=True):
         refuse_empty_splits(name, target)
     base = None if recipe.base == "none" else Detector.load(find_weights(recipe.base))
     train, validation = labelled_samples(
@@ -99,12 +131,26 @@ def make_plan(recipe: Recipe) -> Plan:
         refuse_leak(base.card, targets)
     if not recipe.starts_from_weights:
         recipe = _without_base(recipe, notes)
+    if base is None:
+        recipe = _without_replay(recipe, notes)
     _note_late_steps(recipe, notes)
-    start = start_detector(recipe, base, targets, train)
+    auxiliary = choose_auxiliary(recipe, members, base.card if base else None, targets, train)
+    notes += mixing_notes(recipe, auxiliary, validation)
+    if members:
+        notes += pair_notes(recipe, pairs[0])
+        recipe = recipe.replaced(**settled_tables(pairs))
+    start = start_detector(
+        recipe, base, (*targets, *_datasets(auxiliary)), (*train, *_samples(auxiliary))
+    )
     blocks = tuple(summarise_training(start.network, recipe.freeze, recipe.train))
     held_out = () if base is None else find_held_out(base.card, notes)
+    held_out = _still_held_out(held_out, auxiliary, notes)
     refuse_unreadable([*train, *validation, *test, *(s for part in held_out for s in part.samples)])
+    refuse_unreadable(_samples(auxiliary))
     refuse_nameless(train, start.card.classes)
+    refuse_idle([*train, *_samples(auxiliary)], start.codec)
+    refuse_without_judges(train, validation, test)
+    refuse_unknown_classes(auxiliary, start.codec)
     return Plan(
         recipe=settled(recipe, start.card),
         base=base,
@@ -117,7 +163,66 @@ def make_plan(recipe: Recipe) -> Plan:
         blocks=blocks,
         trainable=sum(block.learning for block in blocks),
         notes=tuple(notes),
+        auxiliary=auxiliary,
+        pair=pairs[0] if len(pairs) == 1 else None,
     )
+
+
+def _needs_members(recipe: Recipe) -> bool:
+    """Whether more is named than base and targets."""
+    auxiliary = recipe.auxiliary
+    tables = (auxiliary.classes, auxiliary.mpp, auxiliary.held_out)
+    return bool(recipe.pair or auxiliary.sources or any(tables))
+
+
+def _still_held_out(
+    held_out: Sequence[HeldOut], auxiliary: Sequence[AuxiliarySource], notes: list[str]
+) -> tuple[HeldOut, ...]:
+    """The base's held-out cases without patients that auxiliary data hold; says so in `notes`."""
+    learned = {
+        patient
+        for source in auxiliary
+        for dataset in source.datasets
+        for patient in patients_of(dataset.name, {*dataset} & {*source.samples})
+    }
+    kept = []
+    for part in held_out:
+        by_patient = patients_of(part.name, part.samples)
+        cases = {case for patient in by_patient.keys() & learned for case in by_patient[patient]}
+        if cases:
+            notes.append(
+                f"{', '.join(sorted(cases))} of {part.name}, held out from the base, are learned "
+                "from as auxiliary data: forgetting is not measured on them"
+            )
+        samples = tuple(sample for sample in part.samples if sample.case not in cases)
+        kept.append(replace(part, samples=samples))
+    return tuple(part for part in kept if part.samples)
+
+
+def _datasets(auxiliary: Sequence[AuxiliarySource]) -> list[Dataset]:
+    return [dataset for source in auxiliary for dataset in source.datasets]
+
+
+def _samples(auxiliary: Sequence[AuxiliarySource]) -> list[Sample]:
+    return [sample for source in auxiliary for sample in source.samples]
+
+
+def _without_replay(recipe: Recipe, notes: list[str]) -> Recipe:
+    if recipe.auxiliary.replay is None:
+        return recipe
+    notes.append(
+        f"auxiliary.replay: {recipe.auxiliary.replay} is left out, since without a base nothing "
+        "is forgotten"
+    )
+    return recipe.replaced(**{"auxiliary.replay": None})
+
+
+def _refuse_adaptation(recipe: Recipe) -> None:
+    if recipe.adaptation.name != "none":
+        raise UserError(
+            f"The recipe {recipe.name} adapts without labels (adaptation.name: "
+            f"{recipe.adaptation.name}); run it with 'transfer-kit adapt'."
+        )
 
 
 def _without_base(recipe: Recipe, notes: list[str]) -> Recipe:

@@ -31,6 +31,7 @@ def column_titles(*, has_base: bool) -> dict[str, str]:
         "base_recalibrated": "base, recalibrated",
         "finetuned": "fine-tuned" if has_base else "trained",
         "scratch": "from scratch",
+        "adapted": "adapted without labels",
     }
 
 
@@ -131,8 +132,8 @@ def write_overlays(
     radius_um: float,
 ) -> None:
     """True, false and missed nuclei of the first samples examined, the columns side by side."""
-    # As `examine` does: without known nuclei nothing is true or false.
-    samples = [sample for sample in samples if sample.annotation().knows_nuclei]
+    # As `examine` does: elsewhere nothing tells which detections are false.
+    samples = [sample for sample in samples if sample.annotation().tells_false]
     for position, sample in enumerate(samples):
         image = sample.image()
         panels: list[tuple[str, NDArray[np.uint8]]] = []

@@ -13,6 +13,7 @@ import pandas as pd
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.freeze_forms import write_freeze
+from transfer_kit.pair import Pair
 from transfer_kit.recipe import Recipe
 from transfer_kit.report import column_titles, write_figures, write_overlays
 from transfer_kit.training.judge import CRITERIA
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
     from transfer_kit.run import RunResult
 
 OPTIONS = "options.json"
+PAIR = "pair.yaml"
 DETECTOR = "detector.safetensors"
 
 
 def new_folder(runs: Path, plan: Plan) -> Path:
     """A place for a new run, named after what it does and when it began; nothing is made yet."""
     recipe = plan.recipe
-    freeze = write_freeze(recipe.freeze)
-    words = f"{_short(recipe.base)}-to-{plan.target_name}-freeze{freeze}-seed{recipe.seed}"
+    adaptation = recipe.adaptation.name
+    how = f"freeze{write_freeze(recipe.freeze)}" if adaptation == "none" else adaptation
+    words = f"{_short(recipe.base)}-to-{plan.target_name}-{how}-seed{recipe.seed}"
     plain = re.sub(r"[^\w.-]+", "-", words)
     name = f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder, number = runs / name, 1
@@ -45,9 +48,16 @@ def _short(base: str) -> str:
     return path.parent.name if path.name == DETECTOR and path.parent.name else path.stem
 
 
-def begin(folder: Path, recipe: Recipe, *, compare_scratch: bool) -> dict[str, Any]:
-    """Write down what a resumed run must know, unless it is one; returns what is known."""
+def begin(
+    folder: Path, recipe: Recipe, *, pair: Pair | None, compare_scratch: bool
+) -> dict[str, Any]:
+    """Write down what a resumed run must know, unless it is one; returns what is known.
+
+    The pair is remembered, named or not, so that `pairs show` and `pairs add` take its file.
+    """
     recipe.write(folder / "recipe.yaml")
+    if pair is not None and not (folder / PAIR).is_file():
+        pair.write(folder / PAIR)
     if not (folder / OPTIONS).is_file():
         _write_json(folder / OPTIONS, {"compare_scratch": compare_scratch})
     return read_options(folder)
@@ -82,8 +92,9 @@ def write_results(result: RunResult) -> None:
     curves = {titles[run.learned]: run.trained.curve for run in runs}
     rows = [{"training": title, **point} for title, curve in curves.items() for point in curve]
     with replacing(folder / "curves.csv") as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
-    if recipe.evaluation.figures:
+        columns = None if rows else ["training", "step"]
+        pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
+    if recipe.evaluation.figures and result.columns:
         examined = {
             titles[name]: (column.examined, column.scores.threshold)
             for name, column in result.columns.items()

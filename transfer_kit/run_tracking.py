@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.sample import Sample
 from transfer_kit.freeze_forms import write_freeze
+from transfer_kit.gamma_forms import write_gamma
+from transfer_kit.pair_choice import TABLES
 from transfer_kit.plan import Plan
+from transfer_kit.run_folder import PAIR
 from transfer_kit.tracking import TrackedRun
-from transfer_kit.training.record import describe_data
+from transfer_kit.training.record import AUXILIARY, describe_data
 
 if TYPE_CHECKING:
     from transfer_kit.run import Column, RunResult
@@ -37,6 +41,7 @@ OF_OTHERS = ("f1", "aji")
 def tags_of(plan: Plan) -> dict[str, str]:
     """The tags by which runs are found and compared."""
     recipe, start = plan.recipe, plan.start.card
+    adapts = recipe.adaptation.name != "none"
     return {
         "base": recipe.base,
         "target": recipe.target,
@@ -44,8 +49,18 @@ def tags_of(plan: Plan) -> dict[str, str]:
         "codec": start.codec.name,
         "freeze": write_freeze(recipe.freeze),
         "stain": start.stain,
-        "labels": recipe.labels,
+        "labels": "none" if adapts else recipe.labels,
+        "adaptation": recipe.adaptation.name,
+        **({"pair": plan.pair.title} if plan.pair else {}),
+        **_tags_of_mixture(plan),
     }
+
+
+def _tags_of_mixture(plan: Plan) -> dict[str, str]:
+    if not plan.auxiliary:
+        return {}
+    names = " + ".join(source.name for source in plan.auxiliary)
+    return {"auxiliary": names, "gamma": write_gamma(plan.recipe.auxiliary.gamma)}
 
 
 def tag_as_compared(one: TrackedRun, other: TrackedRun) -> None:
@@ -57,8 +72,12 @@ def tag_as_compared(one: TrackedRun, other: TrackedRun) -> None:
 
 def log_inputs(plan: Plan, tracked: TrackedRun) -> None:
     """The recipe as parameters, and the data as dataset inputs."""
-    freeze = {"freeze": write_freeze(plan.recipe.freeze)}  # a schedule as one parameter
-    tracked.log_params(plan.recipe.model_dump(mode="json") | freeze)
+    params = plan.recipe.model_dump(mode="json")
+    # A schedule or a table is one parameter, not one for each of its entries.
+    params["freeze"] = write_freeze(plan.recipe.freeze)
+    params["auxiliary"]["gamma"] = write_gamma(plan.recipe.auxiliary.gamma)
+    params["auxiliary"] |= {name: json.dumps(params["auxiliary"][name]) for name in TABLES}
+    tracked.log_params(params)
     for target in plan.targets:
         for context, samples in (
             ("training", plan.train),
@@ -66,6 +85,10 @@ def log_inputs(plan: Plan, tracked: TrackedRun) -> None:
             ("testing", plan.test),
         ):
             _log_dataset(tracked, target, samples, context)
+    for source in plan.auxiliary:
+        for dataset in source.datasets:
+            context = "replay" if source.is_replay else AUXILIARY
+            _log_dataset(tracked, dataset, source.samples, context)
 
 
 def _log_dataset(
@@ -97,7 +120,8 @@ def log_outputs(result: RunResult, tracked: TrackedRun) -> None:
         tracked.log_metrics(
             {f"{where}/f1_before": part.before.f1, f"{where}/f1_after": part.after.f1}
         )
-    for name in ("recipe.yaml", "metrics.json", "curves.csv"):
+    pair = [] if result.plan.pair is None else [PAIR]
+    for name in ("recipe.yaml", *pair, "metrics.json", "curves.csv"):
         tracked.log_artifact(result.folder / name)
     for name in ("figures", "overlays"):
         for file in sorted((result.folder / name).glob("*.png")):

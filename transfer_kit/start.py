@@ -19,7 +19,8 @@ from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.networks import load_pretrained
-from transfer_kit.recipe import CodecSettings, NetworkSettings, Recipe
+from transfer_kit.recipe import Recipe
+from transfer_kit.settings import CodecSettings, NetworkSettings
 from transfer_kit.stain_choice import choose_stain, settled_stain
 
 

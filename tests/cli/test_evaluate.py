@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dataset_folders import write_folder
 from laboratory import BASE, OWN, TARGET, listing, transfer_kit
 from PIL import Image
 
@@ -65,3 +66,22 @@ def test_an_unknown_split_names_the_nearest(lab):
     words = ("evaluate", "--model", BASE, "--target", TARGET, "--split", "tests")
     said = transfer_kit(*words, code=2).error
     assert said == "There is no split 'tests'. Did you mean 'test'?"
+
+
+def test_of_images_with_some_nuclei_marked_recall_alone_is_told(lab, tmp_path):
+    folder = write_folder(tmp_path / "some", cases=3, per_case=1, side=112, positives_only=True)
+    words = ("--model", BASE, "--target", folder, "--split", "all", "--threshold", 0.01)
+    document = measured(*words)
+    assert document["n_true"] + document["n_missed"] == find_dataset(folder).n_nuclei
+    assert document["recall"] == document["n_true"] / find_dataset(folder).n_nuclei > 0
+    assert not {"precision", "f1"} & set(document)
+    said = transfer_kit("evaluate", *words).out
+    assert f"recall {document['recall']:.3f} (95 % interval" in said
+    assert "precision and F1 cannot be told" in said
+
+
+def test_a_fine_tuning_that_nothing_could_judge_is_refused(lab, tmp_path):
+    folder = write_folder(tmp_path / "some", cases=5, per_case=1, side=112, positives_only=True)
+    said = transfer_kit("finetune", "--base", BASE, "--target", folder, code=2).error
+    assert said.startswith("There is nothing to choose a threshold by: of ")
+    assert "mark every nucleus in a labelled region of one of them at least." in said

@@ -41,7 +41,14 @@ ASKED = {
     "finetuned",
     "scratch",
 }
-BESIDES = {"n_validation_images", "seconds", "gain_over_recalibrated", "forgetting", "notes"}
+BESIDES = {
+    "n_validation_images",
+    "n_auxiliary_images",
+    "seconds",
+    "gain_over_recalibrated",
+    "forgetting",
+    "notes",
+}
 FIGURES = {
     "f1",
     "precision",

@@ -84,6 +84,8 @@ def test_a_fine_tuning_calibrates_and_measures_whole_nuclei(outlined):
     document = said.json
     aji = [document[name]["segmentation"]["aji"] for name in COLUMNS]
     assert ["AJI", *(f"{value:.3f}" for value in aji)] in rows_of(said.err)
+    assert "Whole nuclei are outlined" in said.err
+    assert f": {aji[2] - aji[1]:+.3f} AJI" in said.err
     for column in COLUMNS:
         whole = document[column]["segmentation"]
         assert whole["threshold"] == document[column]["test"]["threshold"]

@@ -12,7 +12,7 @@ from toy import ToySample
 
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.dataset import Dataset
-from transfer_kit.data.organ_figures import measure_organ, organ_distance, tissue_density
+from transfer_kit.data.organ_figures import measure_organ, organ_distance
 from transfer_kit.data.sample import Sample
 
 
@@ -58,25 +58,21 @@ def test_optical_density_is_that_of_beer_and_lambert():
 def test_glass_is_no_tissue():
     image = plain((250, 250, 250))
     image[:32] = (100, 50, 120)
-    tissue = tissue_density(image)
-    assert len(tissue) == 32 * 64
+    figures = measured(Drawn(0, image, points()))
+    assert figures.density_mean == pytest.approx(np.log(256 / np.array([101, 51, 121])), rel=1e-5)
     assert measured(Drawn(0, plain((250, 250, 250)), points())).density_mean is None
 
 
-def test_large_images_are_sampled_with_the_same_mean():
-    rng = np.random.default_rng(0)
-    image = rng.integers(40, 200, (900, 700, 3), np.uint8)
-    tissue = tissue_density(image)
-    assert 50_000 < len(tissue) < 120_000
-    whole = -np.log((image.astype(float) + 1) / 256).reshape(-1, 3)
-    assert tissue.mean(axis=0) == pytest.approx(whole.mean(axis=0), abs=0.01)
-
-
 def test_the_spread_of_images_is_their_distance_from_the_mean():
-    colours = [(100, 60, 120), (120, 90, 140), (60, 60, 100)]
-    samples = [Drawn(i, plain(colour), points()) for i, colour in enumerate(colours)]
-    densities = np.log(256 / (np.array(colours) + 1.0))
-    expected = np.sqrt(np.mean(np.sum((densities - densities.mean(axis=0)) ** 2, axis=1)))
+    images = [
+        np.vstack([plain((c, 60, 120)), plain((120, d, 90))]) for c, d in ((100, 80), (60, 90))
+    ]
+    images.append(plain((90, 60, 100)))
+    samples = [Drawn(i, image, points()) for i, image in enumerate(images)]
+    densities = [np.log(256 / (image.reshape(-1, 3) + 1.0)) for image in images]
+    figures = np.array([[*density.mean(axis=0), *density.std(axis=0)] for density in densities])
+    away = np.sum((figures - figures.mean(axis=0)) ** 2, axis=1)
+    expected = np.sqrt(np.mean(away))
     assert measured(*samples).stain_spread == pytest.approx(expected, rel=1e-5)
 
 

@@ -285,7 +285,7 @@ def test_no_image_is_one_sentence():
 
 def test_a_labelled_region_off_the_image_is_one_sentence():
     known = Annotation(np.zeros((0, 2)), (), labelled_regions=(box(500, 500, 600, 600),))
-    with pytest.raises(UserError, match=r"labelled region of lost lies outside its image; draw"):
+    with pytest.raises(UserError, match=r"regions of lost leave no pixel: they lie outside"):
         sampler_of([DrawnSample("lost", noise_image(0), known)])
 
 

@@ -39,10 +39,34 @@ def test_nothing_outside_the_labelled_regions_counts():
     assert counts.n_nuclei == 1
 
 
-def test_at_the_rim_a_nucleus_detected_just_outside_is_neither_true_nor_missed():
+def test_at_the_rim_a_nucleus_detected_just_outside_is_found():
     counts = score_image(labelled([[49, 50]]), found_at([[51, 50]]), radius_px=5, size=SIZE)
-    assert counts.counts.tolist() == [0, 0, 0]
+    assert counts.counts.tolist() == [1, 0, 0]
     assert counts.n_nuclei == 1
+    assert counts.distances_px.tolist() == [2]
+
+
+def test_at_the_rim_a_detection_outside_goes_to_the_nearer_of_two_nuclei():
+    # One lies inside and is missed, as the detection is nearer to the annotated one outside.
+    truth = labelled([[48, 50], [53, 50]])
+    counts = score_image(truth, found_at([[52, 50]]), radius_px=5, size=SIZE)
+    assert counts.counts.tolist() == [0, 0, 1]
+
+
+def test_at_the_rim_a_detection_may_be_of_a_nucleus_that_nobody_annotated():
+    # The rim is at x = 50: within 5 px of it a lone detection is not false, beyond it is.
+    counts = score_image(
+        labelled([[20, 20]]), found_at([[45.5, 50], [44.5, 80]]), radius_px=5, size=SIZE
+    )
+    assert counts.counts.tolist() == [0, 1, 1]
+    assert counts.false_index.tolist() == [1]
+
+
+def test_the_edge_of_the_image_and_seams_of_regions_are_no_rim():
+    halves = (shapely.box(-1, -1, 50, 100), shapely.box(49, -1, 100, 100))
+    found = found_at([[1, 50], [50, 50], [98.5, 98.5]])
+    counts = score_image(labelled([], regions=halves), found, radius_px=5, size=SIZE)
+    assert counts.counts.tolist() == [0, 3, 0]
 
 
 def test_at_the_rim_a_detection_of_a_nucleus_just_outside_is_neither_true_nor_false():
@@ -59,11 +83,11 @@ def test_at_the_rim_what_lies_outside_never_takes_a_true_pair_away():
     assert (counts.truth_index.tolist(), counts.found_index.tolist()) == ([0], [1])
 
 
-def test_one_detection_outside_excuses_one_nucleus_only():
+def test_one_detection_outside_finds_one_nucleus_only():
     counts = score_image(
         labelled([[48, 50], [48, 52]]), found_at([[51, 51]]), radius_px=5, size=SIZE
     )
-    assert counts.counts.tolist() == [0, 0, 1]
+    assert counts.counts.tolist() == [1, 0, 1]
 
 
 def test_points_beyond_the_image_count_for_nothing():

@@ -9,6 +9,7 @@ from scattered_nuclei import evaluated, found_at, scattered
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import evaluate, paired_difference
+from transfer_kit.evaluation.detection import class_f1
 from transfer_kit.evaluation.statistics import bootstrap_f1, pooled_f1
 
 PROMISED = {
@@ -132,6 +133,16 @@ def test_three_classes_with_a_confusion_a_miss_and_false_detections_by_hand():
     assert scores.class_precision == pytest.approx((2 * 1 + 3 * 2 / 3 + 1 / 3) / 6)
     assert scores.class_recall == pytest.approx((2 * 1 / 2 + 3 * 2 / 3 + 1) / 6)
     assert scores.class_f1 == pytest.approx((2 * 2 / 3 + 3 * 2 / 3 + 1 / 2) / 6)
+
+    assert class_f1([evaluated(truth, found)], radius_um=2, threshold=0.5) == scores.class_f1
+
+
+def test_the_f1_of_classes_is_0_where_none_of_them_is_found_and_none_without_classes():
+    found = found_at([[10, 10]], classes=["b"])
+    with_class = evaluated(Annotation(np.float32([[10, 10]]), ("a",)), found)
+    without = evaluated(Annotation(np.float32([[10, 10]]), ("",)), found)
+    assert class_f1([with_class], radius_um=2, threshold=0.5) == 0
+    assert class_f1([without], radius_um=2, threshold=0.5) is None
 
 
 def test_a_detector_without_the_annotated_classes_is_not_judged_by_class():

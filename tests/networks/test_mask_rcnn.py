@@ -527,7 +527,7 @@ def test_another_codec_is_refused_when_the_detector_is_built():
 
 
 def test_another_codec_cannot_take_its_place():
-    from transfer_kit.recipe import CodecSettings
+    from transfer_kit.settings import CodecSettings
     from transfer_kit.start import with_codec
 
     three_maps = CodecSettings(name="voting", options={"weighted": False})

@@ -247,6 +247,19 @@ def test_patients_of_tcga_are_one_in_all_datasets_and_others_in_their_own():
     assert patient_of("a", "01") != patient_of("b", "01")
 
 
+# without a base
+
+
+def test_a_pair_may_start_from_scratch_and_leaks_all_the_same(lab):
+    members = members_of(base="none", auxiliary=[OWN])
+    assert members.base is members.weights is None
+    assert check_pair(members) == []
+    assert [organ.role for organ in pair_organs(members)] == ["target", "auxiliary"]
+    tested = held_out_part()[0]
+    Image.open(tested.image_path).save(members.auxiliary[0][0].image_path)
+    assert [finding.code for finding in check_pair(members)] == ["same-image"]
+
+
 # figures
 
 

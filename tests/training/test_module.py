@@ -9,7 +9,7 @@ from toy import toy_detector, toy_recipe, toy_samples
 
 from transfer_kit.codecs import ProximityCodec
 from transfer_kit.detector import Detector
-from transfer_kit.recipe import OptimizerSettings
+from transfer_kit.settings import OptimizerSettings
 from transfer_kit.training.module import build_optimizer
 from transfer_kit.training.train import train
 

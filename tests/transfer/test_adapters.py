@@ -13,7 +13,7 @@ from transfer.one_step import batch_of, module_of, take_step, tiny_detector
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.networks import Network, network_names
-from transfer_kit.recipe import AdapterSettings
+from transfer_kit.settings import AdapterSettings
 from transfer_kit.training.train import train
 from transfer_kit.transfer.adapters import add_adapters, merge_adapters
 

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from transfer_kit.transfer.distances import (
-    StainStatistics,
-    frechet_distance,
-    relative_frechet_distance,
-    stain_distance,
-    stain_statistics,
-)
+from transfer_kit.transfer.distances import frechet_distance, relative_frechet_distance
 
 
 def sample(n, d, seed, shift=0.0):
@@ -57,22 +51,3 @@ def test_samples_of_one_row_or_other_columns_are_refused():
     for a, b in ((np.zeros((1, 2)), np.zeros((3, 2))), (np.zeros((3, 2)), np.zeros((3, 3)))):
         with pytest.raises(ValueError, match="at least two rows"):
             frechet_distance(a, b)
-
-
-def test_stain_statistics_are_of_the_tissue_of_all_images_together():
-    # (I + 1) / 256 = ½ and ⅛: densities .301 and .903; glass does not count.
-    half = np.full((2, 2, 3), 127, np.uint8)
-    eighth = np.full((2, 2, 3), 31, np.uint8)
-    glass = np.full((50, 2, 3), 250, np.uint8)
-    found = stain_statistics([half, glass, eighth])
-    assert found.mean == pytest.approx(np.full(3, 2 * np.log10(2)))
-    assert found.std == pytest.approx(np.full(3, np.log10(2)))
-    assert stain_statistics([glass]) is None
-    assert stain_statistics([]) is None
-
-
-def test_the_stain_distance_joins_means_and_deviations_of_the_channels():
-    first = StainStatistics(np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.1, 0.1]))
-    second = StainStatistics(np.array([0.4, 0.2, 0.3]), np.array([0.1, 0.5, 0.1]))
-    assert stain_distance(first, second) == pytest.approx(0.5)  # 3, 4, 5
-    assert stain_distance(first, first) == 0

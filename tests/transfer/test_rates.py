@@ -6,7 +6,7 @@ import pytest
 import torch
 from toy import toy_detector, toy_recipe
 
-from transfer_kit.recipe import OptimizerSettings
+from transfer_kit.settings import OptimizerSettings
 from transfer_kit.training.module import DetectorModule
 from transfer_kit.transfer.rates import block_rates, parameter_groups
 

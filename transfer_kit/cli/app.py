@@ -9,12 +9,15 @@ from typer.core import TyperGroup
 
 from transfer_kit import __version__
 from transfer_kit.cli import data, models, pairs
+from transfer_kit.cli.adapt import adapt
 from transfer_kit.cli.doctor import doctor
 from transfer_kit.cli.evaluate import evaluate
 from transfer_kit.cli.faults import Stopped
 from transfer_kit.cli.finetune import finetune
 from transfer_kit.cli.predict import predict
 from transfer_kit.cli.rank import rank
+from transfer_kit.cli.study import study
+from transfer_kit.cli.suggest import suggest
 from transfer_kit.cli.ui import ui
 
 
@@ -37,7 +40,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(finetune)
+app.command()(adapt)
 app.command()(rank)
+app.command()(suggest)
+app.command()(study)
 app.command()(evaluate)
 app.command()(predict)
 app.add_typer(data.app)

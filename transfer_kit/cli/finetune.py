@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +23,8 @@ EVERYDAY = "everyday/finetune"
 
 def finetune(
     base: Annotated[
-        str | None, typer.Option(help="An organ, a model name, a file, or none.")
+        str | None,
+        typer.Option(help="An organ, a model name, a file, auto (chosen by rank), or none."),
     ] = None,
     target: Annotated[str | None, typer.Option(help="An organ, a dataset or a folder.")] = None,
     freeze: Annotated[
@@ -34,6 +36,25 @@ def finetune(
     ] = None,
     labels: Annotated[
         str | None, typer.Option(help="How much of the labels: '20%', 5 images, '3 cases'.")
+    ] = None,
+    pair: Annotated[
+        str | None,
+        typer.Option(help="A pair's name or file, in place of --base, --target and --auxiliary."),
+    ] = None,
+    auxiliary: Annotated[
+        str | None,
+        typer.Option(help="Other organs or datasets to learn from, too: 'kidney + liver'."),
+    ] = None,
+    gamma: Annotated[
+        str | None,
+        typer.Option(
+            help="Weight of the target's loss against theirs (5), or from each step on "
+            "('0:20,500:5')."
+        ),
+    ] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(help="How much of the base's own training images to mix in: '10%'."),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="A recipe's file or name; the everyday one by default.")
@@ -56,21 +77,22 @@ def finetune(
     as_json: Annotated[bool, typer.Option("--json", help="One object on standard output.")] = False,
 ) -> None:
     """Adapt a detector to a target's few labels, and show what it gained over the base."""
-    fields = _fields(
-        {"base": base, "target": target, "freeze": freeze, "labels": labels, "seed": seed},
-        set_ or [],
-    )
+    ends = {"base": base, "target": target, "auxiliary.sources": auxiliary}
+    levers = {"freeze": freeze, "auxiliary.gamma": gamma, "auxiliary.replay": replay}
+    fields = _fields({**ends, **levers, "pair": pair, "labels": labels, "seed": seed}, set_ or [])
     if resume is None:
-        chosen, folder = _recipe(recipe or EVERYDAY, fields), None
+        chosen, folder = _recipe(recipe or EVERYDAY, _of_pair(pair, ends) | fields), None
     else:
         chosen, folder = _interrupted(resume, fields, recipe), resume
         compare_scratch = _compares_scratch(resume, compare_scratch)
     console = Console(stderr=as_json)
 
+    from transfer_kit.cli.rank import settle_base
     from transfer_kit.cli.tell import tell_plan, tell_result
     from transfer_kit.plan import make_plan
 
-    plan = make_plan(chosen)
+    choice = settle_base(chosen, device=device)
+    plan = choice.told_in(make_plan(choice.recipe))
     if compare_scratch and plan.base is None:
         raise UserError(
             "--compare-scratch compares a fine-tuning with a training from scratch, and "
@@ -103,19 +125,36 @@ def _fields(named: dict[str, object], settings: list[str]) -> dict[str, object]:
     return given | dict(parse_setting(setting) for setting in settings)
 
 
+def _of_pair(name: str | None, ends: Mapping[str, object]) -> dict[str, object]:
+    """What a pair says, laid over the recipe's file."""
+    if name is None:
+        return {}
+    for field, value in ends.items():
+        if value is not None:
+            raise UserError(
+                f"--pair {name} says base, target and auxiliary sources; leave "
+                f"--{field.partition('.')[0]} out."
+            )
+    from transfer_kit.pair_choice import fields_of
+    from transfer_kit.stores.pairs import find_pair
+
+    return fields_of(find_pair(name))
+
+
 def _recipe(name: str, fields: dict[str, object]) -> Recipe:
+    from transfer_kit.pair_choice import with_pair
     from transfer_kit.recipe import Recipe
     from transfer_kit.stores.recipes import find_recipe
 
     path = find_recipe(name)
     from transfer_kit.yaml_faults import parse_yaml
 
-    if "target" not in fields and "target" not in parse_yaml(path):
+    if not {"target", "pair"} & {*fields, *parse_yaml(path)}:
         raise UserError(
             "No target is named; add --target with an organ, a dataset or a folder "
             "(see `transfer-kit data list`)."
         )
-    return Recipe.read(path, **fields)
+    return with_pair(Recipe.read(path, **fields))
 
 
 def _interrupted(folder: Path, fields: dict[str, object], recipe: str | None) -> Recipe:
@@ -158,6 +197,11 @@ def _planned(plan: Plan) -> dict[str, object]:
         "n_train_nuclei": plan.n_train_nuclei,
         "n_validation_images": len(plan.validation),
         "n_test_images": len(plan.test),
+        "pair": None if plan.pair is None else plan.pair.title,
+        "auxiliary": [
+            {"name": source.name, "n_images": len(source.samples), "weight": source.weight}
+            for source in plan.auxiliary
+        ],
         "trainable_parameters": plan.trainable,
         "blocks": [asdict(block) for block in plan.blocks],
         "notes": list(plan.notes),

@@ -22,7 +22,7 @@ def print_members(members: PairMembers, console: Console) -> None:
     table.add_row("pair", pair.title)
     if pair.description:
         table.add_row("about", pair.description)
-    table.add_row("base", f"{base.name} ({base.organ}, {base.mpp:g} µm/px)")
+    table.add_row("base", f"{base.name} ({base.organ}, {base.mpp:g} µm/px)" if base else "none")
     table.add_row("target", f"{_described(members.target)}: {_splits(members.target)}")
     for source in members.auxiliary:
         table.add_row("auxiliary", f"{_described(source)}: {counted(len(source.cases), 'case')}")

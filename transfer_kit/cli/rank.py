@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +13,10 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from transfer_kit.base_choice import BaseChoice
     from transfer_kit.evaluation import Difference
     from transfer_kit.ranking import Ranking
+    from transfer_kit.recipe import Recipe
     from transfer_kit.transfer.choosing import BaseScores
 
 
@@ -40,7 +44,6 @@ def rank(
     and no test image is looked at.
     """
     from rich.console import Console
-    from rich.progress import Progress
 
     from transfer_kit.labels import labelled_samples, refuse_empty_splits, refuse_unreadable
     from transfer_kit.ranking import rank_bases
@@ -52,9 +55,7 @@ def rank(
     train, validation = labelled_samples([dataset], labels, seed=seed)
     labelled = (*train, *validation)
     refuse_unreadable(labelled)
-    told = Console(stderr=True)
-    with Progress(console=told, transient=True, disable=not told.is_terminal) as bar:
-        task = bar.add_task("Measuring bases")
+    with _measuring() as progress:
         ranking = rank_bases(
             [dataset],
             labelled,
@@ -63,9 +64,7 @@ def rank(
             radius_um=radius_um,
             seed=seed,
             device=device,
-            progress=lambda name, done, total: bar.update(
-                task, description=f"Measuring {name}", completed=done, total=total
-            ),
+            progress=progress,
         )
     if as_json:
         document = {"target": dataset.card.name, "labels": labels, "seed": seed}
@@ -82,6 +81,28 @@ def rank(
         words = ("--base", ranking.best.name, "--target", target, "--labels", labels)
         command = shlex.join(["transfer-kit", "finetune", *words])
         console.print(f"\nGo on with: {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def settle_base(recipe: Recipe, *, device: str) -> BaseChoice:
+    """`choose_base` with a bar that shows how far it is."""
+    from transfer_kit.base_choice import choose_base
+
+    with _measuring() as progress:
+        return choose_base(recipe, device=device, progress=progress)
+
+
+@contextmanager
+def _measuring() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error, shown from the first base on, and what moves it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Measuring bases", visible=False)
+        yield lambda name, done, total: bar.update(
+            task, description=f"Measuring {name}", completed=done, total=total, visible=True
+        )
 
 
 def _table(ranking: Ranking, title: str) -> Table:

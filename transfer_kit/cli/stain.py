@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer_kit.errors import UserError, nearest_hint
-from transfer_kit.recipe import Recipe, StainSettings, parse_setting
+from transfer_kit.recipe import Recipe, parse_setting
+from transfer_kit.settings import StainSettings
 
 if TYPE_CHECKING:
     from transfer_kit.data.dataset import Dataset

@@ -9,14 +9,16 @@ from rich.table import Table
 
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.evaluation import DetectionScores, Difference, SegmentationScores
+from transfer_kit.evaluation.segmentation_difference import aji_difference
+from transfer_kit.gamma_forms import write_gamma
 from transfer_kit.plan import Plan
 from transfer_kit.report import column_titles, comparison_table, score_rows, whole_nuclei_rows
-from transfer_kit.run import RunResult
+from transfer_kit.run import Column, Forgetting, RunResult
 from transfer_kit.transfer.summary import BlockSummary
 from transfer_kit.wording import counted
 
 FORGOTTEN = -0.02
-"""A loss of F1 on the base's own cases from which on it is said."""
+"""A loss of F1 or AJI on the base's own cases from which on it is said."""
 
 
 def tell_plan(plan: Plan, console: Console, *, compare_scratch: bool) -> None:
@@ -33,6 +35,8 @@ def tell_plan(plan: Plan, console: Console, *, compare_scratch: bool) -> None:
         f"{counted(len(cases), 'case')} with {counted(plan.n_train_nuclei, 'nucleus')}, "
         f"{counted(len(plan.validation), 'validation image')}",
     )
+    if plan.auxiliary:
+        table.add_row("auxiliary", _mixture(plan))
     table.add_row("test", f"{counted(len(plan.test), 'image')} that nothing is chosen on")
     frozen = [block.name for block in plan.blocks if block.frozen]
     learning = [block.name for block in plan.blocks if not block.frozen]
@@ -48,6 +52,22 @@ def tell_plan(plan: Plan, console: Console, *, compare_scratch: bool) -> None:
     console.print(blocks_table(plan.blocks))
     for note in plan.notes:
         console.print(f"[yellow]Note:[/] {note}.")
+
+
+def _mixture(plan: Plan) -> str:
+    """The auxiliary sources with their share of the crops, and γ."""
+    settings, target = plan.recipe.auxiliary, 0.5
+    weights = [source.weight for source in plan.auxiliary]
+    if settings.sampling == "size":
+        weights = [float(len(source.samples)) for source in plan.auxiliary]
+        target = len(plan.train) / (len(plan.train) + sum(weights))
+    parts = [
+        f"{source.name} {counted(len(source.samples), 'image')} "
+        f"({(1 - target) * weight / sum(weights):.0%} of the crops)"
+        for source, weight in zip(plan.auxiliary, weights, strict=True)
+    ]
+    said = f"target {target:.0%} of the crops, γ {write_gamma(settings.gamma)}"
+    return f"{', '.join(parts)}; {said}"
 
 
 def blocks_table(blocks: Sequence[BlockSummary]) -> Table:
@@ -106,37 +126,89 @@ def scores_table(scores: DetectionScores, whole: SegmentationScores | None, titl
 
 
 def verdicts(result: RunResult) -> list[str]:
-    """In plain words: did fine-tuning pay, and what was forgotten."""
-    said = [] if result.gain is None else [_gained(result.gain)]
+    """In plain words: did fine-tuning pay, and what was forgotten.
+
+    Of F1, and of AJI too where whole nuclei are annotated and both detectors find them.
+    """
+    said = [] if result.gain is None else [_gained(result.gain), *_outlined(result)]
     said += _beaten_by(result)
-    for part in result.forgetting:
-        change = part.after.f1 - part.before.f1
-        whose = "embedded stand-in for the base's cases" if part.stands_in else "base's held-out"
-        said.append(
-            f"{part.dataset} ({whose}): F1 {part.before.f1:.3f} before, {part.after.f1:.3f} after "
-            f"({change:+.3f}{', forgotten in part' if change < FORGOTTEN else ''})."
-        )
-    return said
+    return said + [_forgotten(part) for part in result.forgetting]
+
+
+def _forgotten(part: Forgetting) -> str:
+    whose = "embedded stand-in for the base's cases" if part.stands_in else "base's held-out"
+    told = [_before_and_after("F1", part.before.f1, part.after.f1)]
+    before, after = (
+        None if whole is None else whole.aji for whole in (part.whole_before, part.whole_after)
+    )
+    if before is not None and after is not None:
+        told.append(_before_and_after("AJI", before, after))
+    return f"{part.dataset} ({whose}): {'; '.join(told)}."
+
+
+def _before_and_after(figure: str, before: float, after: float) -> str:
+    change = after - before
+    return (
+        f"{figure} {before:.3f} before, {after:.3f} after "
+        f"({change:+.3f}{', forgotten in part' if change < FORGOTTEN else ''})"
+    )
 
 
 def _beaten_by(result: RunResult) -> list[str]:
-    """What, other than the recalibrated base, is ahead of the fine-tuned detector."""
-    f1 = {name: column.scores.f1 for name, column in result.columns.items()}
+    """What, other than the recalibrated base, is ahead of the fine-tuned detector, and in what."""
+    if result.plan.base is None:
+        return []
     words = {
         "base": "The base as it is, with its own threshold, is ahead of the fine-tuned detector",
         "scratch": "Training from scratch with equal steps did better than fine-tuning",
     }
-    return [
-        f"{sentence}: F1 {f1[name]:.3f} against {f1['finetuned']:.3f}."
-        for name, sentence in words.items()
-        if result.plan.base is not None and f1.get(name, 0.0) > f1["finetuned"]
-    ]
+    tuned = _figures(result.columns["finetuned"])
+    said = []
+    for name, sentence in words.items():
+        other = _figures(result.columns[name]) if name in result.columns else {}
+        ahead = [
+            f"{figure} {other[figure]:.3f} against {value:.3f}"
+            for figure, value in tuned.items()
+            if figure in other and other[figure] > value
+        ]
+        if ahead:
+            said.append(f"{sentence}: {', '.join(ahead)}.")
+    return said
+
+
+def _figures(column: Column) -> dict[str, float]:
+    whole = column.segmentation
+    aji = {} if whole is None or whole.aji is None else {"AJI": whole.aji}
+    return {"F1": column.scores.f1, **aji}
+
+
+def _outlined(result: RunResult) -> list[str]:
+    """What fine-tuning gained in AJI; nothing where it cannot be compared."""
+    tuned, base = (
+        result.columns[name].segmentation if name in result.columns else None
+        for name in ("finetuned", "base_recalibrated")
+    )
+    gain = None if tuned is None or base is None else aji_difference(tuned, base)
+    if gain is None:
+        return []
+    interval = _with_interval(gain, "AJI")
+    if gain.difference <= 0:
+        word = "worse" if gain.difference < 0 else "no better"
+        return [f"Whole nuclei are outlined {word} than by the recalibrated base: {interval}."]
+    sure = gain.low is not None and gain.low > 0
+    doubt = "" if sure else "; too few test cases to be sure of it"
+    return [f"Whole nuclei are outlined better than by the recalibrated base: {interval}{doubt}."]
+
+
+def _with_interval(difference: Difference, figure: str) -> str:
+    said = f"{difference.difference:+.3f} {figure}"
+    if difference.low is not None and difference.high is not None:
+        said += f" (95 % interval {difference.low:+.3f} to {difference.high:+.3f})"
+    return said
 
 
 def _gained(gain: Difference) -> str:
-    interval = f"{gain.difference:+.3f} F1"
-    if gain.low is not None and gain.high is not None:
-        interval += f" (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
+    interval = _with_interval(gain, "F1")
     if gain.difference <= 0:
         word = "worse" if gain.difference < 0 else "no better"
         return (

@@ -23,10 +23,12 @@ class Codec(Protocol):
     `dataclasses.asdict` writes it into a detector's card. Whatever non-linearity its target
     needs (sigmoid, softmax), it applies itself: networks are linear at their end.
 
-    Three more are optional. `variants()` gives the codec itself and others that differ in how
+    Four more are optional. `variants()` gives the codec itself and others that differ in how
     they decode alone, which calibration compares on labelled images. `at_step(step)` gives the
     codec whose loss counts from that step of the training on. `reach_um` tells how far outside a
-    crop a nucleus may lie and still change its target.
+    crop a nucleus may lie and still change its target. `settled(target, unknown_um)` tells which
+    pixels of a target `(H, W)` would stay as they are whatever unannotated nuclei there were,
+    where `unknown_um` `(H, W)` is how far at least each pixel is from a place for one.
 
     Attributes:
         name: As registered.
@@ -143,6 +145,10 @@ def points_of_class(
             f"{nearest_hint(word, classes)}"
         )
     return annotation.points[np.fromiter((c == name for c in annotation.classes), np.bool_)]
+
+
+NUCLEUS_REACH_UM = 5.0
+"""Beyond this from its centre, a nucleus has hardly a pixel."""
 
 
 def by_having_a_name(

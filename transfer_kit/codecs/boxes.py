@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from transfer_kit.codecs.base import Maps, check_classes, check_numbers, register
+from transfer_kit.codecs.base import (
+    NUCLEUS_REACH_UM,
+    Maps,
+    check_classes,
+    check_numbers,
+    register,
+)
 from transfer_kit.codecs.instances import (
     Instances,
     class_map,
@@ -96,6 +102,11 @@ class BoxesCodec:
         others = (replace(self, foreground=value) for value in _FOREGROUND)
         return (self, *(other for other in others if other != self))
 
+    @property
+    def reach_um(self) -> float:
+        """How far outside a crop the centre of a nucleus may lie whose pixels reach in."""
+        return NUCLEUS_REACH_UM
+
     def encode(
         self,
         annotation: Annotation,
@@ -125,6 +136,10 @@ class BoxesCodec:
         maps[-2, rows, columns] = _middles(rows, owners) - rows
         maps[-1, rows, columns] = owners
         return maps
+
+    def settled(self, target: Maps, unknown_um: Maps) -> NDArray[np.bool_]:
+        """Pixels of an annotated nucleus, and those too far from any other; see `Codec`."""
+        return np.asarray((target[-1] > 0) | (unknown_um >= self.reach_um))
 
     def loss(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Cross-entropy of the scores, and smooth L1 of the vectors; see `Codec.loss`.

@@ -164,6 +164,13 @@ class ConcentricCodec:
             numbers, ratios = numbers[owners], ratios[owners]
         return _concentric(inner, ratios, numbers, size, cut)[None]
 
+    def settled(self, target: Maps, unknown_um: Maps) -> NDArray[np.bool_]:
+        """Foreground, which stays so, and pixels out of reach of any other nucleus; see `Codec`.
+
+        The ring is as settled as it is not: it has no loss.
+        """
+        return np.asarray((target[0] > 0) | (unknown_um > self.reach_um))
+
     def _class_numbers(self, annotation: Annotation) -> NDArray[np.intp]:
         """Of each nucleus: k the class `classes[k - 1]`, 0 for background."""
         if self.classes == ("",):

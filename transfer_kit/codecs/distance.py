@@ -11,7 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer_kit.codecs.base import Maps, check_classes, check_numbers, register
+from transfer_kit.codecs.base import (
+    NUCLEUS_REACH_UM,
+    Maps,
+    check_classes,
+    check_numbers,
+    register,
+)
 from transfer_kit.codecs.instances import (
     Instances,
     class_map,
@@ -116,6 +122,11 @@ class DistanceCodec:
         )
         return (self, *(other for other in others if other != self))
 
+    @property
+    def reach_um(self) -> float:
+        """How far outside a crop the centre of a nucleus may lie whose pixels reach in."""
+        return NUCLEUS_REACH_UM
+
     def encode(
         self,
         annotation: Annotation,
@@ -144,6 +155,10 @@ class DistanceCodec:
             heights = _normalised(distance, instances)
         numbers = np.arange(1, len(self.classes) + 1, dtype=np.uint8)[:, None, None]
         return np.where(classes == numbers, heights, np.float32(0))
+
+    def settled(self, target: Maps, unknown_um: Maps) -> NDArray[np.bool_]:
+        """Pixels of an annotated nucleus, and those too far from any other; see `Codec`."""
+        return np.asarray((target != 0).any(axis=0) | (unknown_um >= self.reach_um))
 
     def loss(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Mean squared error (Eq. 3) over the pixels that are known, summed over classes.

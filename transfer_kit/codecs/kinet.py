@@ -112,6 +112,10 @@ class KiNetCodec(ProximityCodec):
         labels = region_label_map(annotation, size, self.regions)
         return np.concatenate([maps, labels[None].astype(np.float32)])
 
+    def settled(self, target: Maps, unknown_um: Maps) -> NDArray[np.bool_]:
+        """As `ProximityCodec.settled`, of the nuclei; the regions' loss has no part in it."""
+        return super().settled(target[: len(self.classes)], unknown_um)
+
     def loss(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Eq. 5; see `Codec.loss`.
 

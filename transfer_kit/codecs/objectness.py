@@ -125,6 +125,13 @@ class ObjectnessCodec:
         nearest = np.array(numbers, np.float32)[nearness.argmax(axis=0)]
         return np.where(nearness.max(axis=0) > 0, nearest, np.float32(0))[None]
 
+    def settled(self, target: Maps, unknown_um: Maps) -> NDArray[np.bool_]:
+        """Pixels in an annotated nucleus, or out of reach of any other; see `Codec`.
+
+        Where nuclei of several classes overlap, the class of a pixel in one is not looked at.
+        """
+        return np.asarray((target[0] != 0) | (unknown_um >= self.radius_um))
+
     @property
     def _numbers(self) -> range:
         return range(1, len(self.classes) + 1)

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from transfer_kit.codecs.base import (
@@ -134,6 +135,16 @@ class ProximityCodec:
         """The map's value as a function of the distance in pixels."""
         decay = _DECAYS[self.decay]
         return lambda distance_px: self.scale * decay(distance_px * mpp, self)
+
+    def settled(self, target: Maps, unknown_um: Maps) -> NDArray[np.bool_]:
+        """Pixels as near to an annotated nucleus as to any other there may be; see `Codec`.
+
+        Those out of reach of both are settled too. Of several classes the nearest nucleus counts.
+        """
+        settled: NDArray[np.bool_] = target.max(axis=0) >= self.scale * _DECAYS[self.decay](
+            unknown_um, self
+        )
+        return settled
 
     def loss(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Eq. 2 of papers 002 and 001: ½ Σ (y + λ ȳ)(o - y)², over pixels; summed over classes.

@@ -8,10 +8,17 @@ from typing import ClassVar, Literal
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from transfer_kit.codecs.base import Maps, check_classes, check_numbers, register
+from transfer_kit.codecs.base import (
+    NUCLEUS_REACH_UM,
+    Maps,
+    check_classes,
+    check_numbers,
+    register,
+)
 from transfer_kit.codecs.distance import softmax
 from transfer_kit.codecs.instances import (
     Instances,
@@ -95,6 +102,11 @@ class SemanticCodec:
         others = (replace(self, dynamics=p1) for p1 in _DYNAMICS)
         return (self, *(other for other in others if other != self))
 
+    @property
+    def reach_um(self) -> float:
+        """How far outside a crop the centre of a nucleus may lie whose pixels reach in."""
+        return NUCLEUS_REACH_UM
+
     def encode(
         self,
         annotation: Annotation,
@@ -112,6 +124,10 @@ class SemanticCodec:
             annotation, instances, classes=self.classes, ignore_others=self.ignore_other_classes
         )
         return classes.astype(np.float32)[None]
+
+    def settled(self, target: Maps, unknown_um: Maps) -> NDArray[np.bool_]:
+        """Pixels of an annotated nucleus, and those too far from any other; see `Codec`."""
+        return np.asarray((target[0] > 0) | (unknown_um >= self.reach_um))
 
     def loss(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Cross-entropy (Eq. 2), its mean over the labelled pixels; see `Codec.loss`.

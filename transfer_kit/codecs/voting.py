@@ -152,6 +152,19 @@ class VotingCodec:
             maps[-1] = count
         return maps
 
+    def settled(self, target: Maps, unknown_um: Maps) -> NDArray[np.bool_]:
+        """Pixels as near to an annotated nucleus as to any other, or out of reach; see `Codec`.
+
+        Their confidence and vector stay. Their weight, the number of nuclei within r, may lack
+        those that are not annotated.
+        """
+        last = len(self.classes)
+        inside = target[:last].max(axis=0) > 0
+        nearest_um = np.hypot(*target[last : last + 2]) * self.vector_unit_um
+        return np.asarray(
+            np.where(inside, nearest_um <= unknown_um, unknown_um >= self.radius_um), np.bool_
+        )
+
     def _nuclei(self, annotation: Annotation) -> tuple[Points, NDArray[np.intp]]:
         """Centres, and the number of each one's class."""
         by_class = [

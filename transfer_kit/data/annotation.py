@@ -28,6 +28,8 @@ class Annotation:
         region_labels: Weak classes of area, `(class name, polygon)`; unknown elsewhere.
         properties: The source's own fields, one mapping a nucleus (QuPath colour, measurements);
             empty when the source has none.
+        positives_only: Outside the labelled regions, if there are any, only some nuclei are
+            marked; an unmarked place may be a nucleus or not.
     """
 
     points: Points
@@ -37,6 +39,7 @@ class Annotation:
     labelled_regions: tuple[BaseGeometry, ...] = ()
     region_labels: tuple[tuple[str, BaseGeometry], ...] = ()
     properties: tuple[Mapping[str, Any], ...] = field(default=())
+    positives_only: bool = False
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float32).reshape(-1, 2)
@@ -55,8 +58,18 @@ class Annotation:
 
     @property
     def knows_nuclei(self) -> bool:
-        """False where a whole image has region labels alone: no nuclei and no labelled region."""
-        return bool(len(self) or self.labelled_regions or not self.region_labels)
+        """False where an image tells nothing of nuclei.
+
+        It has neither a nucleus nor a labelled region, and none marked says nothing, since it has
+        region labels alone or only some are marked.
+        """
+        silent = self.region_labels or self.positives_only
+        return bool(len(self) or self.labelled_regions or not silent)
+
+    @property
+    def tells_false(self) -> bool:
+        """Whether there is a place where a detection can be called false."""
+        return self.knows_nuclei and bool(self.labelled_regions or not self.positives_only)
 
     @classmethod
     def of_points(cls, points: Points, name: str = "") -> Annotation:

@@ -116,6 +116,7 @@ class DatasetCard(YamlModel):
         only_annotated: Leave out images without an annotation file.
         tile_px: Each image is cut into tiles of this side, which count as images; a case stays one.
         labelled_region_class: QuPath class of the areas inside which every nucleus is annotated.
+        positives_only: Outside labelled regions only some nuclei are marked; the rest is unknown.
     """
 
     name: Annotated[str, Field(pattern=r"^[\w][\w.+-]*$")]
@@ -137,6 +138,7 @@ class DatasetCard(YamlModel):
     only_annotated: bool = False
     tile_px: Annotated[int, Field(ge=64)] | None = None
     labelled_region_class: str | None = None
+    positives_only: bool = False
     crosswalk: Crosswalk | None = None
     splits: SplitPlan = SplitPlan()
 

@@ -15,6 +15,7 @@ from transfer_kit.data.regions import labelled_mask, regions_inside
 from transfer_kit.data.resampling import resample, scale_factor
 from transfer_kit.data.shared_arrays import SharedArrays, Stored
 from transfer_kit.data.stain.estimate import StainEstimate
+from transfer_kit.data.unmarked import surely_labelled
 from transfer_kit.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ class ImageCache:
         return self._arrays[entry.image], annotation
 
     def labelled(self, index: int) -> NDArray[np.uint8] | None:
-        """Where all nuclei are annotated `(H, W)` uint8 0 or 1; None where that is everywhere."""
+        """Where all nuclei are annotated `(H, W)` uint8 0 or 1; None where that is everywhere.
+
+        Of an image with `positives_only` where they surely are; see `surely_labelled`.
+        """
         stored = self._entries[index].labelled
         return None if stored is None else self._arrays[stored]
 
@@ -120,7 +124,9 @@ def _stored_sample(
     instances = labelled = None
     if annotation.instances is not None:
         instances = arrays.add(annotation.instances.astype(np.int32, copy=False))
-    if annotation.labelled_regions:
+    if annotation.positives_only:
+        labelled = arrays.add(surely_labelled(image, annotation, mpp).astype(np.uint8))
+    elif annotation.labelled_regions:
         labelled = arrays.add(labelled_mask(annotation, image.shape[:2]).astype(np.uint8))
     bare = replace(annotation, instances=None)
     return _Entry(arrays.add(image), bare, instances, labelled, stain)

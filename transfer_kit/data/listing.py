@@ -49,6 +49,7 @@ def list_samples(card: DatasetCard, root: Path) -> tuple[Sample, ...]:
             mpp=_scale(card, paths[image]),
             source=sources.get(image),
             labelled_region_class=card.labelled_region_class,
+            positives_only=card.positives_only,
         )
         for image, name in zip(images, ids, strict=True)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -16,15 +15,15 @@ from transfer_kit.data.check.darkness import values_at
 from transfer_kit.data.check.scale import NuclearSize, equivalent_diameters_px
 from transfer_kit.data.regions import labelled_mask
 from transfer_kit.data.sample import Sample
+from transfer_kit.data.stain.distance import (
+    Channels,
+    DensityStatistics,
+    density_statistics,
+    mean_statistics,
+    stain_distance,
+)
 
-_DENSITY = (-np.log((np.arange(256) + 1) / 256)).astype(np.float32)
-_LEAST_DENSITY = 0.15
-"""Mean optical density from which on a pixel is tissue (Macenko et al. 2009)."""
-_FEWEST_PIXELS = 100
-_MOST_PIXELS = 100_000
 _UM2_PER_MM2 = 1e6
-
-Channels = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class OrganFigures:
         density_mean: Natural optical density of red, green and blue in tissue, the mean of the
             images' means.
         density_sd: The spread of the pixels in tissue, the mean of the images' standard deviations.
-        stain_spread: Root mean square distance of the images' means from `density_mean`: how much
-            the images of this organ differ from each other.
+        stain_spread: Root mean square of the images' stain distances from the organ: how much they
+            differ from each other.
         diameter_um: Median diameter of the nuclei.
         diameter_from: `outlines`: of discs as large as the nuclei; `blobs`: of the blobs under the
             centres, which agrees with the former within 25 %.
@@ -56,6 +55,13 @@ class OrganFigures:
     neighbour_um: float | None
     nuclei_per_mm2: float | None
 
+    @property
+    def stain(self) -> DensityStatistics | None:
+        """Mean and spread of the optical densities; None where there is hardly any tissue."""
+        if self.density_mean is None or self.density_sd is None:
+            return None
+        return DensityStatistics(self.density_mean, self.density_sd)
+
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return asdict(self)
@@ -66,7 +72,7 @@ class OrganDistance:
     """How far an organ is from another; None where either cannot tell.
 
     Attributes:
-        stain: Euclidean distance of the mean optical densities.
+        stain: As `stain_distance` has it: in the mean and the spread of the optical densities.
         stain_in_spreads: That, divided by the other's `stain_spread`: 1 is as far as its own
             images lie from their mean.
         hue_degrees: Angle between the mean optical densities: what is left of the distance when
@@ -103,32 +109,26 @@ def measure_organ(name: str, organ: str, stain: str, samples: Iterable[Sample]) 
 
 def organ_distance(one: OrganFigures, other: OrganFigures) -> OrganDistance:
     """How far `one` is from `other`."""
-    stain = spreads = hue = None
-    if one.density_mean is not None and other.density_mean is not None:
-        first, second = np.array(one.density_mean), np.array(other.density_mean)
-        stain = float(np.linalg.norm(first - second))
+    stain = spreads = None
+    if one.stain is not None and other.stain is not None:
+        stain = stain_distance(one.stain, other.stain)
         spreads = stain / other.stain_spread if other.stain_spread else None
-        cosine = first @ second / (np.linalg.norm(first) * np.linalg.norm(second))
-        hue = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
     return OrganDistance(
         stain=stain,
         stain_in_spreads=spreads,
-        hue_degrees=hue,
+        hue_degrees=_hue_degrees(one.density_mean, other.density_mean),
         diameter_ratio=_ratio(other.diameter_um, one.diameter_um),
         neighbour_ratio=_ratio(other.neighbour_um, one.neighbour_um),
         nuclei_ratio=_ratio(other.nuclei_per_mm2, one.nuclei_per_mm2),
     )
 
 
-def tissue_density(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Natural optical density `(N, 3)` of the pixels that are tissue, of RGB `(H, W, 3)`.
-
-    Of an image of more than 100 000 pixels, every second, third … row and column is looked at.
-    """
-    step = math.ceil(math.sqrt(image.shape[0] * image.shape[1] / _MOST_PIXELS))
-    density = _DENSITY[image[::step, ::step]].reshape(-1, 3)
-    tissue: NDArray[np.float32] = density[density.mean(axis=1) > _LEAST_DENSITY]
-    return tissue
+def _hue_degrees(one: Channels | None, other: Channels | None) -> float | None:
+    if one is None or other is None:
+        return None
+    first, second = np.array(one), np.array(other)
+    cosine = first @ second / (np.linalg.norm(first) * np.linalg.norm(second))
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 class _Measuring:
@@ -138,8 +138,7 @@ class _Measuring:
         self.stain = stain
         self.n_images = self.n_nuclei = self.n_in_area = 0
         self.area_um2 = 0.0
-        self.means: list[NDArray[np.float64]] = []
-        self.spreads: list[NDArray[np.float64]] = []
+        self.stains: list[DensityStatistics] = []
         self.diameters_um: list[float] = []
         self.neighbours_um: list[float] = []
         self.sizes: dict[float, NuclearSize] = {}
@@ -147,14 +146,13 @@ class _Measuring:
     def add(self, sample: Sample) -> None:
         image = sample.image()
         self.n_images += 1
-        tissue = tissue_density(image)
-        if len(tissue) >= _FEWEST_PIXELS:
-            self.means.append(tissue.mean(axis=0, dtype=np.float64))
-            self.spreads.append(tissue.std(axis=0, dtype=np.float64))
+        stain = density_statistics(image)
+        if stain is not None:
+            self.stains.append(stain)
         if sample.source is None:
             return
         annotation = sample.annotation()
-        if annotation.knows_nuclei:
+        if annotation.tells_false:
             self._add_nuclei(image, annotation, sample.mpp)
 
     def _add_nuclei(self, image: NDArray[np.uint8], annotation: Annotation, mpp: float) -> None:
@@ -170,17 +168,16 @@ class _Measuring:
             self.neighbours_um += (distances[:, 1] * mpp).tolist()
 
     def figures(self, name: str, organ: str) -> OrganFigures:
-        means = np.array(self.means).reshape(-1, 3)
+        stain = mean_statistics(self.stains)
         diameter, known_from = self._diameter()
-        away = np.square(means - means.mean(axis=0)).sum(axis=1) if len(means) else means
         return OrganFigures(
             name=name,
             organ=organ,
             n_images=self.n_images,
             n_nuclei=self.n_nuclei,
-            density_mean=_three(means.mean(axis=0)) if len(means) else None,
-            density_sd=_three(np.mean(self.spreads, axis=0)) if len(means) else None,
-            stain_spread=float(np.sqrt(away.mean())) if len(means) > 1 else None,
+            density_mean=None if stain is None else stain.mean,
+            density_sd=None if stain is None else stain.deviation,
+            stain_spread=self._stain_spread(stain),
             diameter_um=diameter,
             diameter_from=known_from,
             neighbour_um=float(np.median(self.neighbours_um)) if self.neighbours_um else None,
@@ -189,17 +186,18 @@ class _Measuring:
             ),
         )
 
+    def _stain_spread(self, organ: DensityStatistics | None) -> float | None:
+        if organ is None or len(self.stains) < 2:
+            return None
+        away = [stain_distance(image, organ) for image in self.stains]
+        return float(np.sqrt(np.mean(np.square(away))))
+
     def _diameter(self) -> tuple[float | None, Literal["outlines", "blobs"] | None]:
         if self.diameters_um:
             return float(np.median(self.diameters_um)), "outlines"
         most = max(self.sizes.values(), key=lambda size: size.n_points, default=None)
         diameter = most.diameter_um() if most else None
         return diameter, None if diameter is None else "blobs"
-
-
-def _three(values: NDArray[np.float64]) -> Channels:
-    first, second, third = values.tolist()
-    return first, second, third
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.augment import Augmentation, change_colours
 from transfer_kit.data.image_cache import ImageCache
+from transfer_kit.data.known_pixels import Settled, known_pixels
 from transfer_kit.data.stain.variation import StainChange
 from transfer_kit.data.warp import Warp, draw_warp
 from transfer_kit.errors import UserError
@@ -27,15 +28,17 @@ class Patch:
 
     Attributes:
         image: `(H, W, 3)` uint8 RGB.
+        plain: The same before its stain, its other colours and its sharpness were changed.
         target: `(K, H, W)` float32, what the codec made of the annotation.
-        weight: `(1, H, W)` float32, 1 where all nuclei are known, 0 outside the labelled region
-            and outside the image.
+        weight: `(1, H, W)` float32, 1 where the target is known, 0 outside the labelled region,
+            outside the image, and where a nucleus outside could reach in that nobody annotated.
         annotation: Nuclei in the patch and its margin, in its pixels.
         sample_id: The image that it was cut from.
         number: Its place in the training.
     """
 
     image: NDArray[np.uint8]
+    plain: NDArray[np.uint8]
     target: NDArray[np.float32]
     weight: NDArray[np.float32]
     annotation: Annotation
@@ -64,6 +67,7 @@ class PatchSampler:
         grid_stride_px: Patches lie on a grid of this stride, whose places each image goes through
             in an order of its own; None draws them anywhere in the labelled region.
         margin_um: Nuclei this far outside still reach `encode`; at least the codec's radius.
+        settled: `codec.settled`; without it all pixels of labelled regions count.
         vary_stain: How the stain of patches varies, before their other colours do.
 
     Raises:
@@ -83,6 +87,7 @@ class PatchSampler:
         nucleus_fraction: float = 0.0,
         grid_stride_px: int | None = None,
         margin_um: float = 12.0,
+        settled: Settled | None = None,
         vary_stain: StainChange | None = None,
     ) -> None:
         self.cache = cache
@@ -95,6 +100,7 @@ class PatchSampler:
         self.nucleus_fraction = nucleus_fraction
         self.grid_stride_px = grid_stride_px
         self.margin = int(np.ceil(margin_um / cache.mpp))
+        self.settled = settled
         self.vary_stain = vary_stain
         if not self.indices:
             raise UserError("There is no image to train on; give the dataset a training split.")
@@ -136,11 +142,14 @@ class PatchSampler:
             rng=rng,
         )
         moved = warp.annotation(annotation)
-        shown = self._stained(index, number, warp.image(image))
+        plain = warp.image(image)
+        target = self.encode(moved, size, self.cache.mpp, rng)
+        shown = self._stained(index, number, plain)
         return Patch(
             image=change_colours(shown, self.augmentation, mpp=self.cache.mpp, rng=rng),
-            target=self.encode(moved, size, self.cache.mpp, rng),
-            weight=self._weight(index, annotation, warp),
+            plain=plain,
+            target=target,
+            weight=self._weight(index, annotation, warp, target),
             annotation=moved,
             sample_id=self.cache.sample_ids[index],
             number=number,
@@ -162,8 +171,9 @@ class PatchSampler:
         rows = np.cumsum(np.count_nonzero(mask, axis=1), dtype=np.int64)
         if not rows[-1]:
             raise UserError(
-                f"The labelled region of {self.cache.sample_ids[index]} lies outside its image; "
-                f"draw it on the image, or remove it to mean the whole image."
+                f"The labelled regions of {self.cache.sample_ids[index]} leave no pixel: they lie "
+                f"outside its image or are thinner than a pixel; draw them on the image, or remove "
+                f"them to mean the whole image."
             )
         return rows
 
@@ -224,12 +234,15 @@ class PatchSampler:
         nearest, farthest = round(position - half - reach), round(position - half + reach)
         return int(np.clip(np.clip(first, low, high), nearest, farthest))
 
-    def _weight(self, index: int, annotation: Annotation, warp: Warp) -> NDArray[np.float32]:
+    def _weight(
+        self, index: int, annotation: Annotation, warp: Warp, target: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         if not annotation.knows_nuclei:
             return np.zeros((1, *warp.size), np.float32)
         mask = self.cache.labelled(index)
-        inside = warp.inside(self.cache.size(index))
-        known = inside if mask is None else inside & (warp.labels(mask) > 0)
+        if mask is None:
+            return warp.inside(self.cache.size(index))[None].astype(np.float32)
+        known = known_pixels(warp, mask, target, mpp=self.cache.mpp, settled=self.settled)
         return known[None].astype(np.float32)
 
 

@@ -129,6 +129,7 @@ def crop_annotation(
         labelled_regions=tuple(_moved(r, x0, y0) for r in annotation.labelled_regions),
         region_labels=tuple((name, _moved(r, x0, y0)) for name, r in annotation.region_labels),
         properties=tuple(annotation.properties[i] for i in kept) if annotation.properties else (),
+        positives_only=annotation.positives_only,
     )
 
 

@@ -26,6 +26,7 @@ class Sample:
         mpp: µm per pixel of the image.
         source: Where the annotation lies; None where there is none.
         labelled_region_class: QuPath class of labelled regions, beside the kit's own names.
+        positives_only: Outside labelled regions only some nuclei are marked.
         window: The tile of the image that this sample is; None for the whole image.
     """
 
@@ -35,6 +36,7 @@ class Sample:
     mpp: float
     source: AnnotationSource | None = None
     labelled_region_class: str | None = None
+    positives_only: bool = False
     window: Window | None = None
 
     def image(self) -> NDArray[np.uint8]:
@@ -64,6 +66,7 @@ class Sample:
         if self.labelled_region_class:
             regions = replace(regions, labelled=(*regions.labelled, self.labelled_region_class))
         annotation = read_annotation(self.source, self.info, regions=regions)
+        annotation = replace(annotation, positives_only=self.positives_only)
         return annotation if self.window is None else annotation_in(annotation, self.window)
 
     @cached_property

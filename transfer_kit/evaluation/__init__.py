@@ -13,11 +13,12 @@ from transfer_kit.evaluation.curves import (
     precision_recall_curve,
 )
 from transfer_kit.evaluation.detection import ClassScores, DetectionScores, evaluate
-from transfer_kit.evaluation.examine import examine, examine_by
+from transfer_kit.evaluation.examine import examine, examine_by, examine_marked
 from transfer_kit.evaluation.matching import Match, match_points
 from transfer_kit.evaluation.overlap import Overlap
 from transfer_kit.evaluation.overlay import before_after_strip, draw_detections, overlay
 from transfer_kit.evaluation.plots import learning_curves, precision_recall_figure
+from transfer_kit.evaluation.recall import RecallScores, recall_of_marked
 from transfer_kit.evaluation.segmentation import (
     ImageSegmentation,
     SegmentationScores,
@@ -57,6 +58,7 @@ __all__ = [
     "Match",
     "Overlap",
     "PrecisionRecallCurve",
+    "RecallScores",
     "SeedMean",
     "SegmentationScores",
     "SignedRank",
@@ -73,6 +75,7 @@ __all__ = [
     "evaluate_segmentation",
     "examine",
     "examine_by",
+    "examine_marked",
     "inside_labelled",
     "learning_curves",
     "match_points",
@@ -84,6 +87,7 @@ __all__ = [
     "precision_recall_curve",
     "precision_recall_f1",
     "precision_recall_figure",
+    "recall_of_marked",
     "score_image",
     "signed_rank",
     "variants_of",

@@ -15,12 +15,13 @@ from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation.counting import Evaluated
 from transfer_kit.evaluation.curves import precision_recall_curve
+from transfer_kit.evaluation.detection import class_f1
 from transfer_kit.evaluation.examine import examine_by
 from transfer_kit.evaluation.overlap import Overlap
 from transfer_kit.evaluation.segmentation import overlap_in
 from transfer_kit.evaluation.statistics import pooled_f1
 from transfer_kit.evaluation.thresholds import best_threshold
-from transfer_kit.recipe import CodecSettings
+from transfer_kit.settings import CodecSettings
 
 _SHARES = np.arange(0.0, 1.0, 0.05)
 
@@ -42,12 +43,15 @@ class Calibrated:
         threshold: Lowest score of a nucleus.
         f1: Pooled F1 of the centres.
         aji: Mean aggregated Jaccard index where that was the criterion; else F1 was, and None.
+        class_f1: F1 of the classes at this threshold, weighted by their nuclei; None where the
+            codec tells none apart that is annotated.
     """
 
     codec: Codec
     threshold: float
     f1: float
     aji: float | None = None
+    class_f1: float | None = None
 
     @property
     def criterion(self) -> float:
@@ -123,7 +127,10 @@ def _seen(detector: Detector, samples: Iterable[Sample], codecs: Sequence[Codec]
 
 def _by_points(seen: _Seen, radius_um: float) -> Calibrated:
     threshold = best_threshold(seen.pairs, radius_um=radius_um)
-    return Calibrated(seen.codec, threshold.value, threshold.f1)
+    told_apart = None
+    if seen.codec.classes != ("",):
+        told_apart = class_f1(seen.pairs, radius_um=radius_um, threshold=threshold.value)
+    return Calibrated(seen.codec, threshold.value, threshold.f1, class_f1=told_apart)
 
 
 def _by_instances(seen: _Seen, radius_um: float) -> Calibrated | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from transfer_kit.errors import UserError
-from transfer_kit.evaluation.counting import Counts, Evaluated, assign, inside_labelled
+from transfer_kit.evaluation.counting import (
+    Counts,
+    Evaluated,
+    assign,
+    inside_labelled,
+    near_unlabelled,
+    refuse_only_marked,
+)
 from transfer_kit.evaluation.matching import Index, allowed_pairs
 from transfer_kit.evaluation.statistics import Floats, precision_recall_f1
 
@@ -76,15 +84,16 @@ def precision_recall_curve(pairs: Iterable[Evaluated], *, radius_um: float) -> P
     The number of true detections at a threshold is the size of a largest matching of the
     detections kept. Taken in falling order of score, one more detection raises it by one exactly
     if an augmenting path starts at it (Berge 1957; the rank of a transversal matroid), so one
-    pass gives all thresholds. Only groups of points that reach across the rim of a labelled
-    region are matched again at each of their scores.
+    pass gives all thresholds. Only groups of points of which one lies outside the labelled regions
+    or near their rim are matched again at each of their scores.
 
     Raises:
-        UserError: there is no image.
+        UserError: there is no image, or one of which only some nuclei are marked.
     """
     images = list(pairs)
     if not images:
         raise UserError("There is no image to score; give at least one with annotations.")
+    refuse_only_marked(images)
     return pool_curves([_curve_of(image, radius_um) for image in images])
 
 
@@ -119,9 +128,10 @@ def _curve_of(image: Evaluated, radius_um: float) -> PrecisionRecallCurve:
     radius_px = radius_um / image.mpp
     known = inside_labelled(image.truth.points, image.truth, image.size)
     counted = inside_labelled(image.found.points, image.truth, image.size)
+    excused = near_unlabelled(image.found.points, image.truth, image.size, radius_px)
     nucleus, detection, _ = allowed_pairs(image.truth.points, image.found.points, radius_px)
     scores = image.found.scores.astype(np.float64)
-    rim_nuclei, rim_found = _reaching_out(known, counted, nucleus, detection)
+    rim_nuclei, rim_found = _at_the_rim(known, counted & ~excused, nucleus, detection)
 
     clear = counted & ~rim_found
     order = np.flatnonzero(clear)
@@ -131,7 +141,8 @@ def _curve_of(image: Evaluated, radius_um: float) -> PrecisionRecallCurve:
     rank[order] = np.arange(len(order))
     true = _finds_one_more(nucleus[apart], rank[detection[apart]], len(known), len(order))
     steps = np.where(true[:, None], [1, 0, -1], [0, 1, 0])
-    levels, rim_steps = _rim_changes(image, known, counted, rim_nuclei, rim_found, radius_px)
+    inside = _Inside(known, counted, excused)
+    levels, rim_steps = _rim_changes(image, inside, rim_nuclei, rim_found, radius_px)
     return _accumulated(
         np.concatenate([scores[order], levels]),
         np.concatenate([steps, rim_steps]),
@@ -140,10 +151,18 @@ def _curve_of(image: Evaluated, radius_um: float) -> PrecisionRecallCurve:
     )
 
 
-def _reaching_out(
+class _Inside(NamedTuple):
+    """Which nuclei and detections lie in labelled regions, and which are excused; see `assign`."""
+
+    known: Flags
+    counted: Flags
+    excused: Flags
+
+
+def _at_the_rim(
     known: Flags, counted: Flags, nucleus: Index, detection: Index
 ) -> tuple[Flags, Flags]:
-    """Which nuclei and detections hang together with one outside the labelled regions."""
+    """Which nuclei and detections hang together with one that does not simply count."""
     total = len(known) + len(counted)
     if known.all() and counted.all():
         return np.zeros(len(known), bool), np.zeros(len(counted), bool)
@@ -152,27 +171,27 @@ def _reaching_out(
     )
     component = connected_components(joined, directed=False)[1]
     outside = ~np.concatenate([known, counted])
-    reaching = np.isin(component, component[outside])
-    return reaching[: len(known)], reaching[len(known) :]
+    together = np.isin(component, component[outside])
+    return together[: len(known)], together[len(known) :]
 
 
 def _rim_changes(
     image: Evaluated,
-    known: Flags,
-    counted: Flags,
+    inside: _Inside,
     rim_nuclei: Flags,
     rim_found: Flags,
     radius_px: float,
 ) -> tuple[Floats, Counts]:
     levels = np.unique(image.found.scores[rim_found])[::-1]
-    rows = [np.array([0, 0, int((known & rim_nuclei).sum())])]
+    rows = [np.array([0, 0, int((inside.known & rim_nuclei).sum())])]
     for level in levels:
         kept = rim_found & (image.found.scores >= level)
         assigned = assign(
             image.truth.points[rim_nuclei],
             image.found.points[kept],
-            known=known[rim_nuclei],
-            counted=counted[kept],
+            known=inside.known[rim_nuclei],
+            counted=inside.counted[kept],
+            excused=inside.excused[kept],
             radius_px=radius_px,
         )
         rows.append(assigned.counts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer_kit.errors import UserError
-from transfer_kit.evaluation.counting import Counts, Evaluated, ImageCounts, score_image
+from transfer_kit.evaluation.counting import (
+    Counts,
+    Evaluated,
+    ImageCounts,
+    refuse_only_marked,
+    score_image,
+)
 from transfer_kit.evaluation.statistics import bootstrap_f1, precision_recall_f1
 
 __all__ = [
@@ -111,7 +117,7 @@ def evaluate(
         seed: Seed of the bootstrap.
 
     Raises:
-        UserError: there is no image.
+        UserError: there is no image, or one of which only some nuclei are marked.
 
     Example:
         >>> from transfer_kit.data.annotation import Annotation
@@ -125,6 +131,7 @@ def evaluate(
     images = list(pairs)
     if not images:
         raise UserError("There is no image to score; give at least one with annotations.")
+    refuse_only_marked(images)
     counted = [_counted(image, radius_um, threshold) for image in images]
     each = np.array([one.counts for one in counted])
     total = each.sum(axis=0)
@@ -160,6 +167,20 @@ def evaluate(
         **_distances(np.concatenate(px), "_px"),
         **_weighted(classes),
     )
+
+
+def class_f1(pairs: Sequence[Evaluated], *, radius_um: float, threshold: float) -> float | None:
+    """`DetectionScores.class_f1` alone; 0 where classes are annotated but none of them found.
+
+    None where no annotated nucleus has a class.
+    """
+    counted = [_counted(image, radius_um, threshold) for image in pairs]
+    sums = _sums(item for one in counted for item in one.by_class.items())
+    annotated = {name for name, counts in sums.items() if name and counts[0] + counts[2] > 0}
+    if not annotated:
+        return None
+    found = {name for image in pairs for name in image.found.classes}
+    return _weighted(_class_scores(sums, found))["class_f1"] or 0.0
 
 
 def _counted(image: Evaluated, radius_um: float, threshold: float) -> ImageCounts:

@@ -17,10 +17,21 @@ def examine(detector: Detector, samples: Iterable[Sample]) -> list[Evaluated]:
 
     Classes are left out where the detector knows none, so that a detector of one class can be
     measured on data with many. Samples with region labels alone are passed over: nothing tells
-    which of their detections are true.
+    which of their detections are true. So are those of which only some nuclei are marked and no
+    region is labelled: nothing tells which are false.
     """
     own = (detector.codec,)
     return [pair for pairs in examine_by(detector, samples, own) for pair in pairs]
+
+
+def examine_marked(detector: Detector, samples: Iterable[Sample]) -> list[Evaluated]:
+    """As `examine`, but for the samples of which only some nuclei are marked, for their recall."""
+    return [
+        pair
+        for sample in samples
+        if (truth := sample.annotation()).positives_only and len(truth)
+        for pair in _examine_one(detector, sample, truth, (detector.codec,))
+    ]
 
 
 def examine_by(
@@ -32,7 +43,7 @@ def examine_by(
     """
     for sample in samples:
         truth = sample.annotation()
-        if truth.knows_nuclei:
+        if truth.tells_false:
             yield _examine_one(detector, sample, truth, codecs)
 
 

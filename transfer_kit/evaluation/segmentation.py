@@ -11,7 +11,7 @@ import numpy as np
 from transfer_kit.data.filling import instances_of
 from transfer_kit.data.regions import labelled_mask
 from transfer_kit.errors import UserError
-from transfer_kit.evaluation.counting import Evaluated
+from transfer_kit.evaluation.counting import Evaluated, inside_labelled
 from transfer_kit.evaluation.overlap import Overlap, Panoptic, Ratio
 from transfer_kit.evaluation.statistics import (
     Interval,
@@ -101,13 +101,19 @@ class SegmentationScores:
 def overlap_in(image: Evaluated) -> Overlap | None:
     """The overlap of all candidates of an image with its nuclei, inside the labelled regions.
 
-    None where either has no instances.
+    A candidate that reaches in, but has its centre outside and touches no annotated nucleus, is
+    left out. None where either has no instances.
     """
     truth = instances_of(image.truth, image.size)
     if truth is None or image.found.instances is None:
         return None
-    known = labelled_mask(image.truth, image.size) if image.truth.labelled_regions else None
-    return Overlap.of(truth, image.found.instances, known)
+    if not image.truth.labelled_regions:
+        return Overlap.of(truth, image.found.instances)
+    overlap = Overlap.of(truth, image.found.instances, labelled_mask(image.truth, image.size))
+    # What reaches in with its centre outside may be a nucleus that nobody annotated.
+    kept = inside_labelled(image.found.points, image.truth, image.size)
+    kept[overlap.found] = True
+    return overlap.keeping(kept)
 
 
 def evaluate_segmentation(
@@ -116,7 +122,7 @@ def evaluate_segmentation(
     """Score the instances that a detector found, at a threshold chosen on other images.
 
     Instances outside the labelled regions count for nothing, and those at their rim for the part
-    inside.
+    inside; see `overlap_in`.
 
     Args:
         pairs: The images; those without instances on both sides are left out.

@@ -38,7 +38,8 @@ class Difference:
     """How much better one detector is than another on the same cases.
 
     Attributes:
-        difference: Pooled F1 of the first less that of the second.
+        difference: Pooled F1 of the first less that of the second; or another figure, where a
+            function says so.
         low: Lower end of the 95 % interval over cases, None with a single case.
         high: Upper end.
         n_cases: Cases that both were scored on.

@@ -10,13 +10,14 @@ import platformdirs
 
 from transfer_kit.errors import UserError
 
-Kind = Literal["datasets", "models", "pairs", "recipes"]
+Kind = Literal["datasets", "models", "pairs", "recipes", "studies"]
 _PACKAGE = Path(__file__).parents[1]
 _PLACES: dict[Kind, str] = {
     "datasets": "stores/datasets",
     "models": "stores/models",
     "pairs": "stores/pairs",
     "recipes": "recipes",
+    "studies": "studies",
 }
 
 

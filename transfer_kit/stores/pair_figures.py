@@ -52,7 +52,7 @@ class MeasuredOrgan:
 
 
 def pair_organs(members: PairMembers) -> tuple[PairOrgan, ...]:
-    """The base's organ, the target, and the auxiliary sources.
+    """The base's organ where there is a base, the target, and the auxiliary sources.
 
     The base's images are those that it learned from, as far as they are on this machine, else
     those of the embedded organ.
@@ -62,7 +62,7 @@ def pair_organs(members: PairMembers) -> tuple[PairOrgan, ...]:
     """
     named = zip(members.pair.auxiliary, members.auxiliary, strict=True)
     return (
-        _base_organ(members.base),
+        *([_base_organ(members.base)] if members.base else []),
         _organ("target", members.pair.target, members.target),
         *(_organ("auxiliary", name, source) for name, source in named),
     )

@@ -80,7 +80,7 @@ def _learned(members: PairMembers) -> list[Learned]:
     rest = tuple(s for s in target if target.split_of(s) in ("train", "validation"))
     named = zip(members.pair.auxiliary, members.auxiliary, strict=True)
     return [
-        _of_base(members.base),
+        *([_of_base(members.base)] if members.base else []),
         *(_of_auxiliary(name, source) for name, source in named),
         Learned(
             who=f"the training of {target.name}",

@@ -22,15 +22,15 @@ class PairMembers:
     """What a pair names.
 
     Attributes:
-        weights: The base's weights file.
-        base: The base's card.
+        weights: The base's weights file; None where the pair's base is `none`.
+        base: The base's card; None likewise.
         target: With the pair's mpp, and the pair's held-out cases in its test split.
         auxiliary: In the pair's order, with its mpp and without its held-out cases.
     """
 
     pair: Pair
-    weights: Path
-    base: DetectorCard
+    weights: Path | None
+    base: DetectorCard | None
     target: Dataset
     auxiliary: tuple[Dataset, ...]
 
@@ -46,15 +46,16 @@ def find_members(pair: Pair) -> PairMembers:
     faults: list[str] = []
     weights = card = target = None
     auxiliary: list[Dataset] = []
-    with _told(faults, "base"):
-        weights = find_weights(pair.base)
-        card = read_card(weights)
+    if pair.base != "none":
+        with _told(faults, "base"):
+            weights = find_weights(pair.base)
+            card = read_card(weights)
     with _told(faults, "target"):
         target = _target(pair)
     for name in pair.auxiliary:
         with _told(faults, "auxiliary"):
             auxiliary.append(_auxiliary(pair, name, target))
-    if weights is None or card is None or target is None or faults:
+    if target is None or faults:
         raise UserError(f"Pair {pair.title}: {' '.join(faults)}")
     members = PairMembers(pair, weights, card, target, tuple(auxiliary))
     for name, source in zip(pair.sources, (target, *auxiliary), strict=True):
@@ -169,8 +170,8 @@ def classes_of(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _told_classes(members: PairMembers) -> Sequence[str] | None:
-    """The classes that the base tells apart; None where it tells none."""
-    named = [name for name in members.base.classes if name]
+    """The classes that the base tells apart; None where it tells none, or there is no base."""
+    named = [name for name in members.base.classes if name] if members.base else []
     return named or None
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate, pairwise
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from transfer_kit.data.augment import Augmentation
 from transfer_kit.data.image_cache import ImageCache
+from transfer_kit.data.mixed_patches import (
+    MixedPatches,
+    PooledPatches,
+    SharedPatches,
+    seed_of_source,
+)
 from transfer_kit.data.patches import PatchSampler, normalise
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
-from transfer_kit.recipe import Recipe, TrainSettings
+from transfer_kit.recipe import Recipe
+from transfer_kit.settings import TrainSettings
 from transfer_kit.training.stain import stain_estimate, vary_stain
+from transfer_kit.transfer.mixing import AuxiliarySource
 
 Batch = dict[str, Tensor]
 Channels = tuple[float, float, float]
@@ -33,12 +45,61 @@ class HasReach(Protocol):
         """How far outside a nucleus may lie and still change the target."""
 
 
+@runtime_checkable
+class TellsSettled(Protocol):
+    """A codec that knows which pixels of a target unannotated nuclei could not change."""
+
+    def settled(
+        self, target: NDArray[np.float32], unknown_um: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Those pixels `(H, W)`, where such nuclei are at least `unknown_um` away."""
+
+
 def patch_sampler(detector: Detector, samples: Sequence[Sample], recipe: Recipe) -> PatchSampler:
     """The crops of a training, with the detector's targets."""
+    return _samplers(detector, samples, recipe)(seed=recipe.seed)
+
+
+def mixed_sampler(
+    detector: Detector,
+    samples: Sequence[Sample],
+    auxiliary: Sequence[AuxiliarySource],
+    recipe: Recipe,
+) -> MixedPatches:
+    """The crops of a training that learns from other sources, too, as `auxiliary.sampling` says.
+
+    Args:
+        detector: Whose targets they have; all images are brought to its mpp.
+        samples: The target's.
+        auxiliary: At least one source.
+        recipe: Of the training.
+    """
+    parts = [tuple(samples), *(source.samples for source in auxiliary)]
+    make, seed = _samplers(detector, [s for part in parts for s in part], recipe), recipe.seed
+    if recipe.auxiliary.sampling == "size":
+        return PooledPatches(make(seed=seed), len(samples))
+    ends = list(accumulate(len(part) for part in parts))
+    indices = [range(start, end) for start, end in pairwise([0, *ends])]
+    return SharedPatches(
+        make(seed=seed, indices=indices[0]),
+        [
+            make(seed=seed_of_source(seed, number), indices=those)
+            for number, those in enumerate(indices[1:])
+        ],
+        [source.weight for source in auxiliary],
+        seed=seed,
+    )
+
+
+def _samplers(
+    detector: Detector, samples: Sequence[Sample], recipe: Recipe
+) -> Callable[..., PatchSampler]:
+    """Makes samplers of the same images, which are decoded once; a seed and indices are to come."""
     codec, patches = detector.codec, recipe.patches
     normaliser = detector.card.normaliser
     reach_um = codec.reach_um if isinstance(codec, HasReach) else 0.0
-    return PatchSampler(
+    return partial(
+        PatchSampler,
         ImageCache(
             samples,
             detector.card.mpp,
@@ -47,12 +108,12 @@ def patch_sampler(detector: Detector, samples: Sequence[Sample], recipe: Recipe)
         ),
         size_px=patches.size_px,
         augmentation=Augmentation(**recipe.augment.model_dump()),
-        seed=recipe.seed,
         encode=codec.encode,
         crops_per_image=patches.per_image,
         nucleus_fraction=patches.nucleus_fraction,
         grid_stride_px=patches.grid_stride_px,
         margin_um=max(LEAST_MARGIN_UM, reach_um),
+        settled=codec.settled if isinstance(codec, TellsSettled) else None,
         vary_stain=vary_stain(detector.card, samples, recipe),
     )
 
@@ -60,7 +121,7 @@ def patch_sampler(detector: Detector, samples: Sequence[Sample], recipe: Recipe)
 class NumberedPatches(Dataset[Batch]):
     """Patch n is a function of the seed and n alone: see `PatchSampler`."""
 
-    def __init__(self, sampler: PatchSampler, mean: Channels, std: Channels) -> None:
+    def __init__(self, sampler: PatchSampler | MixedPatches, mean: Channels, std: Channels) -> None:
         self.sampler = sampler
         self.mean = mean
         self.std = std
@@ -72,6 +133,31 @@ class NumberedPatches(Dataset[Batch]):
             "target": torch.from_numpy(patch.target),
             "weight": torch.from_numpy(patch.weight),
         }
+
+
+class NumberedMixedPatches(NumberedPatches):
+    """Patches of the target and of others, each of which says whose it is."""
+
+    def __init__(self, sampler: MixedPatches, mean: Channels, std: Channels) -> None:
+        super().__init__(sampler, mean, std)
+        self.mixed = sampler
+
+    def __getitem__(self, number: int) -> Batch:
+        is_target = torch.tensor(self.mixed.is_target(number))
+        return {**super().__getitem__(number), "is_target": is_target}
+
+
+def numbered_patches(
+    detector: Detector,
+    samples: Sequence[Sample],
+    auxiliary: Sequence[AuxiliarySource],
+    recipe: Recipe,
+) -> NumberedPatches:
+    """The patches of a training on the target alone, or beside other sources."""
+    mean, std = detector.card.mean, detector.card.std
+    if not auxiliary:
+        return NumberedPatches(patch_sampler(detector, samples, recipe), mean, std)
+    return NumberedMixedPatches(mixed_sampler(detector, samples, auxiliary, recipe), mean, std)
 
 
 class RoundSampler(Sampler[int]):
@@ -99,7 +185,7 @@ class RoundSampler(Sampler[int]):
 
 
 def patch_loader(
-    patches: NumberedPatches, train: TrainSettings, *, start_step: int, pinned: bool
+    patches: Dataset[Batch], train: TrainSettings, *, start_step: int, pinned: bool
 ) -> DataLoader[Batch]:
     """Batches in the order of their numbers; workers share the decoded images."""
     return DataLoader(

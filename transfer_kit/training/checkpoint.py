@@ -43,6 +43,7 @@ class KeepCheckpoint(lightning.Callback):
             "seconds": self.seconds(),
             "stopped": bool(trainer.should_stop),
             "network": module.network.state_dict(),
+            "beside": module.state_beside(),
             "optimizer": trainer.optimizers[0].state_dict(),
             "schedules": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
             "judge": self.judge.state_dict(),
@@ -72,6 +73,7 @@ def restore(path: Path, module: DetectorModule, judge: Judge) -> Resumed:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         module.network.load_state_dict(state["network"])
+        module.load_state_beside(state.get("beside", {}))
     except Exception as error:
         raise UserError(
             f"The checkpoint {path} cannot be gone on from ({str(error).splitlines()[0]}); "

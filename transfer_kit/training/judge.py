@@ -13,19 +13,21 @@ from torch import Tensor
 from transfer_kit.data.sample import Sample
 from transfer_kit.errors import NotFiniteMapsError
 from transfer_kit.evaluation import calibrate
-from transfer_kit.recipe import TrainSettings
+from transfer_kit.settings import TrainSettings
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 
 Curve = dict[str, float]
 
-CRITERIA = {"val/aji": "AJI", "val/f1": "F1"}
+CRITERIA = {"val/aji": "AJI", "val/class_f1": "class F1", "val/f1": "F1"}
 """What the best round has most of, and its word for people; the first that a point has counts."""
 
 
 class Judge(lightning.Callback):
     """Judges a detector after each round by its best F1 on the validation images.
 
-    Detectors of whole nuclei are judged by their mean AJI, where the images have instances.
+    Detectors of whole nuclei are judged by their mean AJI, where the images have instances, and
+    those of several classes by the classes' F1: all nuclei are found long before they are told
+    apart.
 
     Keeps the weights of the best round, of which the base is one when it is fine-tuned; ends the
     training by early stopping or when the plateau schedule has run out. Its state travels in the
@@ -83,6 +85,7 @@ class Judge(lightning.Callback):
             "train/loss": self._loss_sum / max(1, self._loss_count),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
+        point |= module.figures_of_round()
         self._loss_sum, self._loss_count = 0.0, 0
         if not all(torch.isfinite(p).all() for p in module.network.parameters()):
             raise NotFiniteLossError(step)
@@ -105,6 +108,8 @@ class Judge(lightning.Callback):
         except NotFiniteMapsError:
             raise NotFiniteLossError(step) from None
         point = {"val/f1": chosen.f1, "val/threshold": chosen.threshold}
+        if chosen.class_f1 is not None:
+            point["val/class_f1"] = chosen.class_f1
         return point if chosen.aji is None else point | {"val/aji": chosen.aji}
 
     def _keep_if_best(self, module: DetectorModule, score: float, step: int) -> None:
@@ -112,8 +117,7 @@ class Judge(lightning.Callback):
             self.best_step = step
             self.since_lowered = step
             self.best_weights = {
-                name: value.detach().cpu().clone()
-                for name, value in module.network.state_dict().items()
+                name: value.detach().cpu().clone() for name, value in module.state_to_keep().items()
             }
 
     def _move_schedule(self, trainer: lightning.Trainer, step: int) -> None:

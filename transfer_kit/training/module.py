@@ -14,13 +14,15 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 from transfer_kit.codecs import Codec
 from transfer_kit.detector import Detector
 from transfer_kit.freeze_forms import Freeze
+from transfer_kit.gamma_forms import Gamma, gamma_at
 from transfer_kit.networks import Network
 from transfer_kit.networks.base import SelfJudging
-from transfer_kit.recipe import OptimizerSettings, TrainSettings
+from transfer_kit.settings import OptimizerSettings, TrainSettings
 from transfer_kit.training.batches import Batch
 from transfer_kit.transfer.adapters import add_adapters, merge_adapters
 from transfer_kit.transfer.batchnorm import hold_statistics
 from transfer_kit.transfer.freezing import Freezing, hold_frozen_statistics
+from transfer_kit.transfer.mixing import balanced_loss, losses_apart
 from transfer_kit.transfer.pull import Pull
 from transfer_kit.transfer.rates import parameter_groups
 
@@ -56,6 +58,7 @@ class DetectorModule(lightning.LightningModule):
         seed: int,
         freeze: Freeze = 0,
         from_base: Sequence[nn.Parameter] = (),
+        gamma: Gamma = 1.0,
     ) -> None:
         """Make the detector's network ready to learn; `finish` makes it an ordinary one again.
 
@@ -65,6 +68,7 @@ class DetectorModule(lightning.LightningModule):
             seed: Of dropout and of the adapters' first weights.
             freeze: Blocks that do not learn.
             from_base: What `train.l2_sp` pulls to where it now is.
+            gamma: Weight of the target's loss, in batches that tell which images are the target's.
 
         Raises:
             UserError: blocks that do not exist are frozen, nothing is left to learn, or adapters
@@ -74,6 +78,8 @@ class DetectorModule(lightning.LightningModule):
         self.detector = detector
         self.settings = settings
         self.seed = seed
+        self.gamma = gamma
+        self._apart: Tensor | None = None
         adapter, learnable = settings.adapter, None
         if adapter.rank:
             learnable = add_adapters(detector.network, adapter, freeze=freeze, seed=seed)
@@ -106,6 +112,29 @@ class DetectorModule(lightning.LightningModule):
         hold_frozen_statistics(self.network)
         return self
 
+    def state_to_keep(self) -> dict[str, Tensor]:
+        """The weights that a round leaves: the network's."""
+        return dict(self.network.state_dict())
+
+    def state_beside(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the network, in tensors and plain numbers: nothing."""
+        return {}
+
+    def load_state_beside(self, state: dict[str, Any]) -> None:
+        """Go on with what `state_beside` gave."""
+
+    def figures_of_round(self) -> dict[str, float]:
+        """The mean losses of the target's images and of the others, apart, where both are mixed.
+
+        One that no image of the round was of is left out. What is given back is forgotten.
+        """
+        if self._apart is None:
+            return {}
+        of_target, n_target, of_others, n_others = self._apart.tolist()
+        self._apart = None
+        sums = {"target": (of_target, n_target), "auxiliary": (of_others, n_others)}
+        return {f"train/loss_{name}": loss / n for name, (loss, n) in sums.items() if n}
+
     def finish(self) -> None:
         """Merge the adapters, where there are any: the network is an ordinary one again."""
         if self.settings.adapter.rank:
@@ -118,17 +147,25 @@ class DetectorModule(lightning.LightningModule):
         torch.manual_seed((self.seed << 32) + self.step)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The mean over the batch of each image's loss, and the pull towards the base.
+        """The mean over the batch of each image's loss, by γ, and the pull towards the base.
 
         Raises:
             NotFiniteLossError: the loss is infinite or NaN.
         """
-        loss = self._losses(batch).mean()
+        loss = self._loss(batch)
         if self.pull is not None:
             loss = loss + self.pull()
         if not torch.isfinite(loss):
             raise NotFiniteLossError(self.step)
         return loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        losses = self._losses(batch)
+        if "is_target" not in batch:
+            return losses.mean()
+        apart = losses_apart(losses, batch["is_target"])
+        self._apart = apart if self._apart is None else self._apart + apart
+        return balanced_loss(losses, batch["is_target"], gamma_at(self.gamma, self.step))
 
     def _losses(self, batch: Batch) -> Tensor:
         """Each image's loss `(B,)`: the codec's, or that of a network that judges itself."""

@@ -12,6 +12,10 @@ from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.sample import Sample
 from transfer_kit.evaluation import DetectionScores
 from transfer_kit.recipe import Recipe
+from transfer_kit.transfer.mixing import AuxiliarySource
+
+AUXILIARY = "auxiliary"
+"""In a card, the split of what was learned from beside the target."""
 
 
 def describe_data(
@@ -25,6 +29,19 @@ def describe_data(
         if ours:
             parts.append(_describe(target, ours, split))
     return parts
+
+
+def describe_auxiliary(sources: Sequence[AuxiliarySource]) -> list[TrainingData]:
+    """What is learned from beside the target, as a card records it.
+
+    Without what is replayed, which the base's card has.
+    """
+    return [
+        part
+        for source in sources
+        if not source.is_replay
+        for part in describe_data(source.datasets, source.samples, AUXILIARY)
+    ]
 
 
 def _describe(target: Dataset, samples: Sequence[Sample], split: str) -> TrainingData:
@@ -48,11 +65,12 @@ def complete_card(
     learned: Sequence[TrainingData],
     held_out: Sequence[TrainingData],
     base: DetectorCard | None,
-    scores: DetectionScores,
+    scores: DetectionScores | None,
 ) -> None:
     """Fill in what a training makes known: data, licence, recipe, versions and measurement.
 
-    A fine-tuned detector inherits its base's data, and with it the base's licences.
+    A fine-tuned detector inherits its base's data, and with it the base's licences. Where nothing
+    could be measured, `scores` is None.
     """
     inherited = list(base.data) if base else []
     card.base = base.name if base else None
@@ -65,6 +83,9 @@ def complete_card(
     card.versions = {"python": platform.python_version()} | {
         name: version(name) for name in ("transfer-kit", "torch", "numpy", "opencv-python-headless")
     }
-    card.measured = [
-        Measurement(dataset=recipe.target, organ=card.organ, split="test", scores=scores.as_dict())
-    ]
+    card.measured = []
+    if scores is not None:
+        figures = scores.as_dict()
+        card.measured = [
+            Measurement(dataset=recipe.target, organ=card.organ, split="test", scores=figures)
+        ]

@@ -20,14 +20,16 @@ from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import adopt, calibrate
-from transfer_kit.recipe import Recipe, TrainSettings
-from transfer_kit.training.batches import Batch, NumberedPatches, patch_loader, patch_sampler
+from transfer_kit.recipe import Recipe
+from transfer_kit.settings import TrainSettings
+from transfer_kit.training.batches import Batch, numbered_patches, patch_loader
 from transfer_kit.training.checkpoint import KeepCheckpoint, restore
 from transfer_kit.training.judge import Curve, Judge, judged_by, restore_best
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 from transfer_kit.training.progress import ShowProgress
 from transfer_kit.training.stain import record_stain
 from transfer_kit.transfer.batchnorm import recalibrate
+from transfer_kit.transfer.mixing import AuxiliarySource
 from transfer_kit.transfer.pull import parameters_of_base
 from transfer_kit.wording import counted
 
@@ -52,7 +54,7 @@ class Trained:
     @property
     def criterion(self) -> str:
         """The figure of the curve that chose the best round; none ("") without validation."""
-        return judged_by(self.curve[-1])
+        return judged_by(self.curve[-1]) if self.curve else ""
 
 
 def train(
@@ -62,6 +64,7 @@ def train(
     recipe: Recipe,
     *,
     folder: Path,
+    auxiliary: Sequence[AuxiliarySource] = (),
     device: str = "auto",
     record: Callable[[Curve, int], None] = lambda point, step: None,
     title: str = "training",
@@ -74,11 +77,14 @@ def train(
     Args:
         validation: Judges each round and chooses the threshold. When empty, the last weights are
             kept and the threshold is chosen on `samples`, and the card says so.
+        auxiliary: What is learned from beside `samples`, balanced as `recipe.auxiliary` says.
+            Nothing is judged or chosen on it.
 
     Raises:
         UserError: the loss is not finite; the last good weights are kept in `folder`.
     """
-    module = _module(detector, samples, recipe, is_new=not (folder / CHECKPOINT).is_file())
+    pool = [*samples, *(sample for source in auxiliary for sample in source.samples)]
+    module = _module(detector, pool, recipe, is_new=not (folder / CHECKPOINT).is_file())
     judge = Judge(
         validation,
         recipe.train,
@@ -86,6 +92,42 @@ def train(
         record=record,
         judge_start=recipe.base != "none",
     )
+    seconds = fit_module(
+        module,
+        judge,
+        recipe,
+        loader=lambda trainer: _loader(module, samples, auxiliary, recipe, trainer),
+        folder=folder,
+        device=device,
+        title=title,
+    )
+    restore_best(judge, module)
+    module.finish()
+    detector.to("cpu").network.eval()
+    _calibrate(detector, validation, samples, recipe)
+    record_stain(detector.card, samples, recipe)
+    return Trained(detector, tuple(judge.curve), judge.last_step, judge.best_step, seconds)
+
+
+def fit_module(
+    module: DetectorModule,
+    judge: Judge,
+    recipe: Recipe,
+    *,
+    loader: Callable[[lightning.Trainer], DataLoader[Batch]],
+    folder: Path,
+    device: str,
+    title: str,
+) -> float:
+    """Take the steps of the recipe, or those that are left; gives back the seconds of all of them.
+
+    Args:
+        loader: Makes the batches for the trainer that is to take the steps.
+        folder: Of the checkpoint.
+
+    Raises:
+        UserError: the loss is not finite; the last good weights are kept in `folder`.
+    """
     started = time.perf_counter()
     resumed = restore(folder / CHECKPOINT, module, judge)
 
@@ -94,27 +136,23 @@ def train(
 
     for point in judge.curve:
         # What a killed run recorded may not have arrived; the same point twice does no harm.
-        record({name: value for name, value in point.items() if name != "step"}, int(point["step"]))
+        figures = {name: value for name, value in point.items() if name != "step"}
+        judge.record(figures, int(point["step"]))
     if not resumed.has_ended:
         keep = KeepCheckpoint(folder / CHECKPOINT, judge, seconds)
         callbacks = [judge, ShowProgress(title, judge), keep]
         trainer = _trainer(recipe.train, module.start_step, device, callbacks)
         try:
-            _fit(trainer, module, _loader(module, samples, recipe, trainer))
+            _fit(trainer, module, loader(trainer))
         except NotFiniteLossError as error:
             raise _explained(error, _keep_last_good(judge, module, folder), recipe) from None
-    restore_best(judge, module)
-    module.finish()
-    detector.to("cpu").network.eval()
-    _calibrate(detector, validation, samples, recipe)
-    record_stain(detector.card, samples, recipe)
-    return Trained(detector, tuple(judge.curve), judge.last_step, judge.best_step, seconds())
+    return seconds()
 
 
 def _module(
     detector: Detector, samples: Sequence[Sample], recipe: Recipe, *, is_new: bool
 ) -> DetectorModule:
-    """The detector made ready to learn; a new training begins with the target's statistics."""
+    """The detector made ready to learn; a new training begins with the images' statistics."""
     module = DetectorModule(
         detector,
         recipe.train,
@@ -125,6 +163,7 @@ def _module(
             if recipe.starts_from_weights
             else ()
         ),
+        gamma=recipe.auxiliary.gamma,
     )
     if is_new and recipe.train.batch_norm == "recalibrate":
         recalibrate(detector, samples, crop_px=recipe.patches.size_px, seed=recipe.seed)
@@ -154,11 +193,13 @@ def _trainer(
 
 
 def _loader(
-    module: DetectorModule, samples: Sequence[Sample], recipe: Recipe, trainer: lightning.Trainer
+    module: DetectorModule,
+    samples: Sequence[Sample],
+    auxiliary: Sequence[AuxiliarySource],
+    recipe: Recipe,
+    trainer: lightning.Trainer,
 ) -> DataLoader[Batch]:
-    detector = module.detector
-    sampler = patch_sampler(detector, samples, recipe)
-    patches = NumberedPatches(sampler, detector.card.mean, detector.card.std)
+    patches = numbered_patches(module.detector, samples, auxiliary, recipe)
     on_cpu = trainer.strategy.root_device.type == "cpu"
     return patch_loader(patches, recipe.train, start_step=module.start_step, pinned=not on_cpu)
 

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from transfer_kit.errors import UserError
 from transfer_kit.freeze_forms import Freeze, write_freeze
 from transfer_kit.networks import Network
-from transfer_kit.recipe import AdapterSettings
+from transfer_kit.settings import AdapterSettings
 from transfer_kit.transfer.freezing import Freezing
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)

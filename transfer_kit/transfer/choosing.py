@@ -10,6 +10,7 @@ import numpy as np
 
 from transfer_kit.data.sample import Sample
 from transfer_kit.data.splits import permuted
+from transfer_kit.data.stain.distance import density_statistics, mean_statistics, stain_distance
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError, nearest_hint
 from transfer_kit.evaluation import (
@@ -20,11 +21,7 @@ from transfer_kit.evaluation import (
     paired_difference,
 )
 from transfer_kit.transfer.cross_validation import Recalibrated, Unit, recalibrated_f1
-from transfer_kit.transfer.distances import (
-    relative_frechet_distance,
-    stain_distance,
-    stain_statistics,
-)
+from transfer_kit.transfer.distances import relative_frechet_distance
 from transfer_kit.transfer.features import Floats, draw_places, features_at
 from transfer_kit.transfer.transferability import h_score, logme, with_bias
 
@@ -59,7 +56,8 @@ class BaseScores:
         recalibrated: Of the same, the threshold cross-validated on them.
         feature_distance: Squared Fréchet distance of its features on the target from those on its
             own organ, by their variance there; None where no image of its organ is at hand.
-        stain_distance: Of the same images, in optical density; None likewise, or of glass alone.
+        stain_distance: Of the same images, in natural optical density; None likewise, or of glass
+            alone.
         logme: LogME of its features, and a constant, at nuclei and background; None where one of
             these is lacking.
         h_score: H-score of the same.
@@ -197,7 +195,7 @@ def _look(detector: Detector, samples: Sequence[Sample], *, by_class: bool, seed
     labels: list[str] = []
     for number, sample in enumerate(samples):
         annotation = sample.annotation()
-        if not annotation.knows_nuclei:
+        if not annotation.tells_false:
             continue
         rng = np.random.default_rng([seed, number])
         most = -(-MOST_NUCLEI // len(samples))
@@ -230,6 +228,7 @@ def _feature_distance(own: _Look, target: _Look) -> float | None:
 
 def _stain_distance(own: Sequence[Sample], target: Sequence[Sample]) -> float | None:
     first, second = (
-        stain_statistics(sample.image() for sample in samples) for samples in (own, target)
+        mean_statistics(density_statistics(sample.image()) for sample in samples)
+        for samples in (own, target)
     )
     return None if first is None or second is None else stain_distance(first, second)

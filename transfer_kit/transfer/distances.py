@@ -1,25 +1,12 @@
-"""How far a base's own organ is from a target: in what the network sees, and in stain."""
+"""How far a base's own organ is from a target in what its network sees."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 Floats = NDArray[np.float64]
-
-GLASS_DENSITY = 0.03
-"""Mean optical density (base 10) below which a pixel is glass: 93 % of the light passes."""
-
-
-class StainStatistics(NamedTuple):
-    """Mean and standard deviation `(3,)` of each channel's optical density, base 10."""
-
-    mean: Floats
-    std: Floats
 
 
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
@@ -53,35 +40,6 @@ def relative_frechet_distance(own: ArrayLike, other: ArrayLike) -> float | None:
     features = np.asarray(own, np.float64)
     variance = float(features.var(axis=0, ddof=1).sum())
     return frechet_distance(features, other) / variance if variance > 0 else None
-
-
-def stain_statistics(images: Iterable[NDArray[np.uint8]]) -> StainStatistics | None:
-    """Of all tissue pixels of uint8 RGB images together; None where there is glass alone.
-
-    The optical density of a channel is −log₁₀((I + 1)/256).
-    """
-    count, total, squares = 0, np.zeros(3), np.zeros(3)
-    table = -np.log10((np.arange(256) + 1) / 256)
-    for image in images:
-        density = table[image.reshape(-1, 3)]
-        tissue = density[density.mean(axis=1) >= GLASS_DENSITY]
-        count += len(tissue)
-        total += tissue.sum(axis=0)
-        squares += (tissue**2).sum(axis=0)
-    if not count:
-        return None
-    mean = total / count
-    return StainStatistics(mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0)))
-
-
-def stain_distance(first: StainStatistics, second: StainStatistics) -> float:
-    """Root of the summed squared differences of means and of standard deviations.
-
-    This is the Fréchet distance of two Gaussians whose channels are independent, in optical
-    density.
-    """
-    differences = np.concatenate([first.mean - second.mean, first.std - second.std])
-    return float(np.linalg.norm(differences))
 
 
 def _root_of_covariance(sample: Floats) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from transfer_kit.networks import Network
-from transfer_kit.recipe import OptimizerSettings
+from transfer_kit.settings import OptimizerSettings
 
 
 def block_rates(network: Network, settings: OptimizerSettings) -> dict[str, float]:

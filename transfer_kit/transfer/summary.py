@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from transfer_kit.freeze_forms import Freeze
 from transfer_kit.networks import Network
-from transfer_kit.recipe import TrainSettings
+from transfer_kit.settings import TrainSettings
 from transfer_kit.transfer.adapters import add_adapters
 from transfer_kit.transfer.freezing import Freezing, is_frozen, trainable_parameters
 from transfer_kit.transfer.rates import block_rates

@@ -23,7 +23,7 @@ from transfer_kit.data.stain.hestain import preset_matrices
 from transfer_kit.data.stain.jitter import _turned
 from transfer_kit.data.stain.vectors import HED, angle_degrees
 from transfer_kit.errors import UserError
-from transfer_kit.recipe import StainSettings
+from transfer_kit.settings import StainSettings
 
 IMAGE = stained_image()
 DISTRIBUTION = ColourDistribution.of(

@@ -18,7 +18,7 @@ from transfer_kit.data.stain import (
     find_reference,
     stain_variation,
 )
-from transfer_kit.recipe import StainSettings
+from transfer_kit.settings import StainSettings
 
 FULL = Augmentation(rotation_degrees=180, elastic_alpha_um=0.5, hed_jitter=0.1, noise=0.02)
 

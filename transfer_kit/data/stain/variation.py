@@ -16,7 +16,7 @@ from transfer_kit.data.stain.jitter import StainJitter
 from transfer_kit.data.stain.randstainna import RandStainNA
 from transfer_kit.data.stain.vectors import Stains
 from transfer_kit.errors import UserError
-from transfer_kit.recipe import StainSettings
+from transfer_kit.settings import StainSettings
 
 
 class StainChange(Protocol):
