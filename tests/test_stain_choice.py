@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dataset_folders import write_folder
 from laboratory import BASE, TARGET, tiny_base
 from PIL import Image
 from stained_images import stained_image
@@ -13,6 +14,8 @@ from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.plan import make_plan
 from transfer_kit.recipe import Recipe
+from transfer_kit.run import from_nothing
+from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.training.train import train
 
 pytest_plugins = ["lab_fixtures"]
@@ -132,6 +135,24 @@ def test_what_cannot_be_done_is_one_sentence_before_anything_is_trained(
 ):
     with pytest.raises(UserError, match=sentence):
         plan_of(stain, **fields)
+
+
+def test_patients_whom_the_target_tests_tell_nothing_of_stains(lab):
+    tested = find_dataset(TARGET).split("test").cases
+    rest = sorted({f"c{number:02d}" for number in range(8)} - set(tested))
+    splits = {"train": tested, "validation": rest[:1], "test": rest[1:]}
+    write_folder(lab / "other", cases=8, per_case=1, side=64, name=TARGET, splits=splits)
+    with pytest.raises(UserError, match=r"stain\.sources: other has patients whom .* tests \(c0"):
+        plan_of({"augment": "randstainna", "sources": ["other"]})
+    assert plan_of({"augment": "randstainna", "sources": [TARGET]}).start
+
+
+def test_the_training_from_scratch_sees_the_same_stain_as_the_fine_tuning(lab, tmp_path):
+    base = base_with(tmp_path / "b.safetensors", stain_reference=ours())
+    plan = plan_of({"normalise": "macenko"}, base=base)
+    nothing = from_nothing(plan)
+    assert nothing.recipe.stain.reference == base
+    assert nothing.start.card.normaliser == plan.start.card.normaliser
 
 
 def test_a_card_that_lost_its_reference_is_refused(lab, tmp_path):

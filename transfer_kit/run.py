@@ -160,7 +160,7 @@ def _run_scratch(
     finetuning: Plan, folder: Path, beside: TrackedRun, tracking: Tracking, device: str
 ) -> RunResult:
     """The same steps and labels starting from nothing: a run of its own beside the fine-tuning."""
-    plan, name = _from_nothing(finetuning), f"scratch-{folder.name}"
+    plan, name = from_nothing(finetuning), f"scratch-{folder.name}"
     folder = folder / "scratch"
     with begun(plan, folder, tracking, name=name) as tracked:
         tag_as_compared(tracked, beside)
@@ -177,7 +177,7 @@ def _run_scratch(
     return result
 
 
-def _from_nothing(plan: Plan) -> Plan:
+def from_nothing(plan: Plan) -> Plan:
     """The same labels, auxiliary data, steps and kind of detector without the base.
 
     Without what of the base's own data is replayed, since there is nothing to forget.

@@ -13,6 +13,7 @@ from transfer_kit.errors import UserError
 from transfer_kit.recipe import Recipe
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights, list_models
+from transfer_kit.stores.pair_leaks import patients_of
 
 
 def choose_stain(
@@ -24,10 +25,11 @@ def choose_stain(
 
     Raises:
         UserError: the reference is missing, has no numbers for the method or is of other dyes
-            than a target, or a source of stain statistics is unknown.
+            than a target, or a source of stain statistics is unknown or has a patient whom a
+            target tests.
     """
     for source in recipe.stain.sources:
-        find_dataset(source)
+        _refuse_tested_patients(source, targets)
     card.stain = targets[0].card.stain
     if base is not None and not _says_how(recipe):
         card.normalise, card.stain_reference = base.normalise, base.stain_reference
@@ -82,6 +84,19 @@ def _is_detector(name: str) -> bool:
     path = Path(name).expanduser()
     known = name in models or f"micronet-{name}" in models
     return known or name.endswith(".safetensors") or path.is_dir()
+
+
+def _refuse_tested_patients(source: str, targets: Sequence[Dataset]) -> None:
+    learned = find_dataset(source).split("train")
+    known = patients_of(learned.card.name, learned)
+    for target in targets:
+        tested = patients_of(target.card.name, target.split("test"))
+        shared = sorted(case for patient in known.keys() & tested for case in tested[patient])
+        if shared:
+            raise UserError(
+                f"stain.sources: {source} has patients whom {target.card.name} tests "
+                f"({', '.join(shared)}), so that their colours would be known; leave it out."
+            )
 
 
 def _refuse_other_dyes(reference: StainReference, targets: Sequence[Dataset]) -> None:
