@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +25,8 @@ def list_(as_json: Json = False) -> None:
     from transfer_kit.detector import read_card
     from transfer_kit.stores.models import list_models
 
-    rows, told = [], []
+    rows: list[dict[str, Any]] = []
+    told = []
     for model in list_models():
         card = read_card(model.weights)
         own = card.measured[0].scores if card.measured else {}
@@ -34,6 +35,7 @@ def list_(as_json: Json = False) -> None:
             {
                 "name": model.name,
                 "organ": card.organ,
+                "organs": sorted({part.organ for part in card.data}) or [card.organ],
                 "mpp": card.mpp,
                 "network": card.network.name,
                 "codec": card.codec.name,
@@ -52,7 +54,9 @@ def list_(as_json: Json = False) -> None:
     table = Table(name, "organ", "µm/px", "F1 (95 %)", "licence", box=None, pad_edge=False)
     for row, f1 in zip(rows, told, strict=True):
         licence = in_a_word(str(row["licence"]))
-        table.add_row(str(row["name"]), str(row["organ"]), f"{row['mpp']:g}", f1, licence)
+        organs = row["organs"]
+        organ = str(row["organ"]) if len(organs) == 1 else f"{len(organs)} organs"
+        table.add_row(str(row["name"]), organ, f"{row['mpp']:g}", f1, licence)
     console = Console()
     console.print(table)
     console.print("\nNetwork, codec, data and licences of one: transfer-kit models show NAME")
