@@ -200,6 +200,12 @@ NEW = {"adaptation.images": "new", "adaptation.images_mpp": 0.25}
     [
         (None, "none", {}, r"says no adaptation\.name, so it learns from labels; choose"),
         (None, "batch_norm", {"base": "none"}, r"needs a base, .* name one with --base"),
+        (
+            None,
+            "self_training",
+            {"train.cache_features": True},
+            r"changes the colours of its crops, .* set train\.cache_features to false",
+        ),
         (None, "batch_norm", {"base": "auto"}, r"--base auto chooses by labels"),
         (None, "batch_norm", NEW, r"new is no folder of images; check the path\."),
         (without_images, "batch_norm", NEW, r"new holds no image \(\.bmp"),

@@ -112,6 +112,11 @@ def _refuse_no_adaptation(recipe: Recipe) -> None:
             f"The recipe {recipe.name} names a pair or auxiliary data, which are learned from by "
             "their labels; leave pair and auxiliary out to adapt without any."
         )
+    if recipe.train.cache_features:
+        raise UserError(
+            "train.cache_features: an adaptation without labels changes the colours of its crops, "
+            "or learns no weights; set train.cache_features to false."
+        )
     if recipe.base == "auto":
         raise UserError(
             "--base auto chooses by labels, of which an adaptation reads none; name a base (see "

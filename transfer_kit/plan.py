@@ -34,6 +34,7 @@ from transfer_kit.stores.pair_leaks import patients_of
 from transfer_kit.stores.pair_members import find_members
 from transfer_kit.transfer.mixing import AuxiliarySource
 from transfer_kit.transfer.partial import refuse_idle, refuse_without_judges
+from transfer_kit.transfer.recurring_crops import describe_cache
 from transfer_kit.transfer.summary import BlockSummary, summarise_training
 
 
@@ -143,6 +144,8 @@ def make_plan(recipe: Recipe) -> Plan:
         recipe, base, (*targets, *_datasets(auxiliary)), (*train, *_samples(auxiliary))
     )
     blocks = tuple(summarise_training(start.network, recipe.freeze, recipe.train))
+    if recipe.train.cache_features:
+        notes.append(describe_cache(start.network, recipe))
     held_out = () if base is None else find_held_out(base.card, notes)
     held_out = _still_held_out(held_out, auxiliary, notes)
     refuse_unreadable([*train, *validation, *test, *(s for part in held_out for s in part.samples)])
@@ -247,6 +250,12 @@ def _without_base(recipe: Recipe, notes: list[str]) -> Recipe:
     if train.adapter.rank:
         notes.append("train.adapter is left out, since without a base all must learn")
         recipe = recipe.replaced(**{"train.adapter.rank": 0})
+    if train.cache_features:
+        notes.append(
+            "train.cache_features is left out, since without a base all must learn and no feature "
+            "stays the same"
+        )
+        recipe = recipe.replaced(**{"train.cache_features": False})
     return recipe
 
 

@@ -183,6 +183,7 @@ def from_nothing(plan: Plan) -> Plan:
     Without what of the base's own data is replayed, since there is nothing to forget.
     """
     nothing: dict[str, Any] = {"network.pretrained": None, "train.batch_norm": "train"}
+    nothing |= {"train.cache_features": False}
     nothing |= {"train.l2_sp": 0.0, "train.adapter.rank": 0, "train.optimizer.block_decay": 1.0}
     if plan.recipe.stain.normalise != "none" and plan.recipe.stain.reference == "base":
         nothing["stain.reference"] = plan.recipe.base  # the same images as the fine-tuning's

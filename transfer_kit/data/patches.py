@@ -35,6 +35,9 @@ class Patch:
         annotation: Nuclei in the patch and its margin, in its pixels.
         sample_id: The image that it was cut from.
         number: Its place in the training.
+        crop: Equal for patches that are the same crop of the same image, mirrored and turned alike,
+            before their colours were changed: the image's index, x and y of its centre in half
+            pixels, and how it is turned. None where it was warped otherwise.
     """
 
     image: NDArray[np.uint8]
@@ -44,6 +47,7 @@ class Patch:
     annotation: Annotation
     sample_id: str
     number: int
+    crop: tuple[int, ...] | None = None
 
 
 class PatchSampler:
@@ -153,6 +157,7 @@ class PatchSampler:
             annotation=moved,
             sample_id=self.cache.sample_ids[index],
             number=number,
+            crop=_crop(index, warp),
         )
 
     def _stained(self, index: int, number: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -244,6 +249,15 @@ class PatchSampler:
             return warp.inside(self.cache.size(index))[None].astype(np.float32)
         known = known_pixels(warp, mask, target, mpp=self.cache.mpp, settled=self.settled)
         return known[None].astype(np.float32)
+
+
+def _crop(index: int, warp: Warp) -> tuple[int, ...] | None:
+    """What tells a crop of an image from all others; None of one whose pixels are interpolated."""
+    turn = np.rint(warp.linear)
+    if warp.displacement is not None or not np.array_equal(turn, warp.linear):
+        return None
+    x, y = warp.centre
+    return (index, round(2 * x), round(2 * y), *turn.astype(int).ravel().tolist())
 
 
 def _places(length: int, size: int, stride: int) -> Sequence[int]:

@@ -96,6 +96,12 @@ class TrainSettings(Settings):
         "gets l2_sp / 2 times their squared distance (needs a base)",
     )
     adapter: AdapterSettings = AdapterSettings()
+    cache_features: bool = Field(
+        False,
+        description="Whether what frozen first blocks make of a crop is computed once and kept, up "
+        "to 2 GiB in RAM or half of a GPU's free memory; crops must lie on a grid and at most be "
+        "mirrored or turned by quarters",
+    )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
         "auto", description="auto: bf16-mixed on GPUs that have it, 16-mixed on others, 32 on CPU"
     )

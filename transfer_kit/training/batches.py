@@ -128,11 +128,13 @@ class NumberedPatches(Dataset[Batch]):
 
     def __getitem__(self, number: int) -> Batch:
         patch = self.sampler.patch(number)
-        return {
+        batch = {
             "image": torch.from_numpy(normalise(patch.image, self.mean, self.std)),
             "target": torch.from_numpy(patch.target),
             "weight": torch.from_numpy(patch.weight),
         }
+        # Either all of a training have one or none, as its augmentation moves pixels or does not.
+        return batch if patch.crop is None else {**batch, "crop": torch.tensor(patch.crop)}
 
 
 class NumberedMixedPatches(NumberedPatches):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
@@ -21,6 +22,7 @@ from transfer_kit.settings import OptimizerSettings, TrainSettings
 from transfer_kit.training.batches import Batch
 from transfer_kit.transfer.adapters import add_adapters, merge_adapters
 from transfer_kit.transfer.batchnorm import hold_statistics
+from transfer_kit.transfer.feature_cache import FeatureCache
 from transfer_kit.transfer.freezing import Freezing, hold_frozen_statistics
 from transfer_kit.transfer.mixing import balanced_loss, losses_apart
 from transfer_kit.transfer.pull import Pull
@@ -90,6 +92,7 @@ class DetectorModule(lightning.LightningModule):
         learning = {id(parameter) for parameter in self.learning}
         self.pulled = [p for p in from_base if settings.l2_sp and id(p) in learning]
         self.pull = Pull(self.pulled, settings.l2_sp) if self.pulled else None
+        self.features: FeatureCache | None = None
         self.start_step = 0
         self._states: tuple[dict[str, Any], list[dict[str, Any]]] | None = None
 
@@ -97,6 +100,16 @@ class DetectorModule(lightning.LightningModule):
     def step(self) -> int:
         """Steps taken, those before an interruption included."""
         return self.start_step + int(self.global_step)
+
+    def keep_features(self) -> None:
+        """Compute what frozen blocks make of a crop once; batches must tell each one's `crop`.
+
+        Equal crops must show equal images, and what is frozen must not change.
+
+        Raises:
+            UserError: the network's features cannot be kept.
+        """
+        self.features = FeatureCache(self.network, self.freezing.frozen_at(0))
 
     def go_on(self, step: int, optimizer: dict[str, Any], schedules: list[dict[str, Any]]) -> None:
         """Begin at `step`, with the optimizer and the schedules as they were."""
@@ -136,7 +149,9 @@ class DetectorModule(lightning.LightningModule):
         return {f"train/loss_{name}": loss / n for name, (loss, n) in sums.items() if n}
 
     def finish(self) -> None:
-        """Merge the adapters, where there are any: the network is an ordinary one again."""
+        """Merge the adapters and forget features: the network is an ordinary one again."""
+        if self.features is not None:
+            self.features.clear()
         if self.settings.adapter.rank:
             merge_adapters(self.network)
 
@@ -172,12 +187,21 @@ class DetectorModule(lightning.LightningModule):
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         if isinstance(self.network, SelfJudging):
             return self.network.loss(image, batch["target"], batch["weight"])
-        output = self.network(image)
+        output = self._maps(image, batch)
         codec = self.detector.codec
         if isinstance(codec, StepwiseCodec):
             codec = codec.at_step(self.step)
         with torch.autocast(self.device.type, enabled=False):
             return codec.loss(output.float(), batch["target"], batch["weight"])
+
+    def _maps(self, image: Tensor, batch: Batch) -> Tensor:
+        if self.features is None:
+            reused: AbstractContextManager[None] = nullcontext()
+        else:
+            reused = self.features.serving([tuple(crop) for crop in batch["crop"].tolist()])
+        with reused:
+            maps: Tensor = self.network(image)
+        return maps
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer over all that ever learns, and its schedule.

@@ -31,6 +31,7 @@ from transfer_kit.training.stain import record_stain
 from transfer_kit.transfer.batchnorm import recalibrate
 from transfer_kit.transfer.mixing import AuxiliarySource
 from transfer_kit.transfer.pull import parameters_of_base
+from transfer_kit.transfer.recurring_crops import refuse_changing_features
 from transfer_kit.wording import counted
 
 CHECKPOINT = "last.ckpt"
@@ -165,6 +166,9 @@ def _module(
         ),
         gamma=recipe.auxiliary.gamma,
     )
+    if recipe.train.cache_features and recipe.starts_from_weights:
+        refuse_changing_features(recipe)
+        module.keep_features()
     if is_new and recipe.train.batch_norm == "recalibrate":
         recalibrate(detector, samples, crop_px=recipe.patches.size_px, seed=recipe.seed)
     return module
