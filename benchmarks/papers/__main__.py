@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 from parts import parts_of
-from studies import studies
 from table import write_tables
 from training import run
 
+from studies import studies
 from transfer_kit.recipe import parse_setting
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from parts import Part, parts_of
 from predictions import read_predictions
-from studies import Row, Study
 from training import RESULT
 
+from studies import Row, Study
 from transfer_kit.evaluation import evaluate, mean_over_seeds, signed_rank
 
 # Of the published tables, and of ours.

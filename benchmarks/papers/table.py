@@ -12,9 +12,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
-from studies import Study, studies
 from summary import DETECTION, SEGMENTATION, Line, lines_of
 
+from studies import Study, studies
 from transfer_kit.files import replacing
 
 # Heading, our figure, the paper's; the first one is drawn.

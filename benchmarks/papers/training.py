@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from parts import Part
 from predictions import write_predictions
-from studies import Row, Study
 
+from studies import Row, Study
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.evaluation import adopt, calibrate, evaluate, evaluate_segmentation, examine
