@@ -41,7 +41,7 @@ def assert_one_to_one(match, reference, predicted, radius):
     assert (match.distances <= radius).all()
 
 
-coordinates = st.integers(0, 12) | st.floats(0, 12, width=32)
+coordinates = st.integers(0, 12) | st.floats(0, 12, width=32, allow_subnormal=False)
 few_points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=6)
 
 
