@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from transfer_kit.cli.resuming import how_to_go_on, interrupted_recipe
 from transfer_kit.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def adapt(
     if resume is None:
         chosen, folder = _recipe(recipe or SELF_TRAINING, fields), None
     else:
-        chosen, folder = _interrupted(resume, fields, recipe), resume
+        chosen, folder = interrupted_recipe(resume, fields, recipe), resume
     console = Console(stderr=as_json)
 
     from transfer_kit.adaptation import plan_adaptation
@@ -80,7 +80,7 @@ def adapt(
     try:
         result = adapt_recipe(plan, folder, device=device)
     except KeyboardInterrupt:
-        raise Stopped(_how_to_go_on(folder, device)) from None
+        raise Stopped(how_to_go_on("adapt", folder, device)) from None
     tell_adaptation(result, console)
     if as_json:
         print(json.dumps(result.as_dict()))
@@ -124,26 +124,6 @@ def _recipe(name: str, fields: dict[str, object]) -> Recipe:
             "with a folder of images."
         )
     return Recipe.read(path, **fields)
-
-
-def _interrupted(folder: Path, fields: dict[str, object], recipe: str | None) -> Recipe:
-    from transfer_kit.recipe import Recipe
-
-    if fields or recipe:
-        raise UserError(
-            "--resume goes on with the recipe in the run folder; leave out "
-            f"{', '.join(sorted(fields) or ['--recipe'])}, or start a new run."
-        )
-    if not (folder / "recipe.yaml").is_file():
-        raise UserError(f"{folder} is no run folder (it has no recipe.yaml); check the path.")
-    return Recipe.read(folder / "recipe.yaml")
-
-
-def _how_to_go_on(folder: Path, device: str) -> str:
-    if not (folder / "recipe.yaml").is_file():
-        return "Nothing was written yet."
-    words = ["--resume", str(folder), *(["--device", device] if device != "auto" else [])]
-    return f"Go on with: transfer-kit adapt {shlex.join(words)}"
 
 
 def _planned(plan: AdaptationPlan) -> dict[str, object]:

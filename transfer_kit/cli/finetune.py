@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from transfer_kit.cli.resuming import how_to_go_on, interrupted_recipe
 from transfer_kit.errors import UserError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def finetune(
     if resume is None:
         chosen, folder = _recipe(recipe or EVERYDAY, _of_pair(pair, ends) | fields), None
     else:
-        chosen, folder = _interrupted(resume, fields, recipe), resume
+        chosen, folder = interrupted_recipe(resume, fields, recipe), resume
         compare_scratch = _compares_scratch(resume, compare_scratch)
     console = Console(stderr=as_json)
 
@@ -112,7 +112,7 @@ def finetune(
     try:
         result = run_recipe(plan, folder, device=device, compare_scratch=compare_scratch)
     except KeyboardInterrupt:
-        raise Stopped(_how_to_go_on(folder, device)) from None
+        raise Stopped(how_to_go_on("finetune", folder, device)) from None
     tell_result(result, console)
     if as_json:
         print(json.dumps(result.as_dict()))
@@ -157,19 +157,6 @@ def _recipe(name: str, fields: dict[str, object]) -> Recipe:
     return with_pair(Recipe.read(path, **fields))
 
 
-def _interrupted(folder: Path, fields: dict[str, object], recipe: str | None) -> Recipe:
-    from transfer_kit.recipe import Recipe
-
-    if fields or recipe:
-        raise UserError(
-            "--resume goes on with the recipe in the run folder; leave out "
-            f"{', '.join(sorted(fields) or ['--recipe'])}, or start a new run."
-        )
-    if not (folder / "recipe.yaml").is_file():
-        raise UserError(f"{folder} is no run folder (it has no recipe.yaml); check the path.")
-    return Recipe.read(folder / "recipe.yaml")
-
-
 def _compares_scratch(folder: Path, wanted: bool) -> bool:
     from transfer_kit.run_folder import read_options
 
@@ -180,13 +167,6 @@ def _compares_scratch(folder: Path, wanted: bool) -> bool:
             "or start a new run."
         )
     return began_with
-
-
-def _how_to_go_on(folder: Path, device: str) -> str:
-    if not (folder / "recipe.yaml").is_file():
-        return "Nothing was written yet."
-    words = ["--resume", str(folder), *(["--device", device] if device != "auto" else [])]
-    return f"Go on with: transfer-kit finetune {shlex.join(words)}"
 
 
 def _planned(plan: Plan) -> dict[str, object]:
