@@ -293,3 +293,15 @@ def test_the_threshold_is_chosen_on_the_images_that_the_recipe_says(tmp_path, im
     expected = best_threshold(examine(detector, chosen_on), radius_um=2.0).value
     assert detector.card.threshold_chosen_on.startswith(said)
     assert detector.card.threshold == expected
+
+
+no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="half precision needs a GPU")
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", pytest.param("16-mixed", marks=no_gpu)])
+def test_mixed_precision_learns_as_single_precision_does(tmp_path, precision):
+    fields = {"train.steps": 40, "train.validate_every": 10}
+    single = trained(tmp_path / "single", **fields)
+    mixed = trained(tmp_path / "mixed", **fields, **{"train.precision": precision})
+    begun, *_, ended = (point["train/loss"] for point in single.curve)
+    assert abs(mixed.curve[-1]["train/loss"] - ended) < 0.1 * (begun - ended)

@@ -261,4 +261,8 @@ def build_optimizer(
         return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=nesterov)
     kind = AdamW if settings.name == "adamw" else Adam
     # Fused: one kernel for all parameters, where a loop over a hundred small ones costs time.
-    return kind(groups, lr=settings.learning_rate, fused=True)
+    optimizer = kind(groups, lr=settings.learning_rate, fused=True)
+    # In mixed precision, gradients are unscaled before they are clipped, not within the fused step:
+    # scaler and trainer both read this, and the trainer refuses to clip otherwise.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
