@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_PLURALS = {"nucleus": "nuclei"}
+_PLURALS = {"process": "processes", "nucleus": "nuclei"}
 
 
 def counted(count: int, noun: str) -> str:

@@ -15,6 +15,7 @@ from transfer_kit.codecs import ProximityCodec
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import best_threshold, examine
+from transfer_kit.networks import MicroNet
 from transfer_kit.training.batches import patch_sampler
 from transfer_kit.training.train import train
 
@@ -305,3 +306,76 @@ def test_mixed_precision_learns_as_single_precision_does(tmp_path, precision):
     mixed = trained(tmp_path / "mixed", **fields, **{"train.precision": precision})
     begun, *_, ended = (point["train/loss"] for point in single.curve)
     assert abs(mixed.curve[-1]["train/loss"] - ended) < 0.1 * (begun - ended)
+
+
+def cramped(monkeypatch, room, after=0):
+    """Steps from `after` on have room for so many crops; gives the sizes of batches seen."""
+    seen, forward = [], MicroNet.forward
+
+    def squeezed(self, image):
+        if self.training:
+            seen.append(len(image))
+            if len(image) > room and len(seen) > after:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, image)
+
+    monkeypatch.setattr(MicroNet, "forward", squeezed)
+    return seen
+
+
+FROZEN_NORMS = {
+    "base": "toy", "train.batch_norm": "frozen", "train.batch_size": 4, "train.steps": 6,
+}  # fmt: skip
+
+
+def without_dropout():
+    return toy_detector(network={"name": "micronet", "options": {"width": 4, "dropout": 0.0}})
+
+
+@pytest.mark.parametrize("after", [0, 4])
+def test_a_step_that_does_not_fit_into_memory_is_taken_in_parts(
+    tmp_path, monkeypatch, capsys, after
+):
+    whole = trained(tmp_path / "whole", detector=without_dropout(), **FROZEN_NORMS)
+    seen = cramped(monkeypatch, 1, after)
+    parts = trained(tmp_path / "parts", detector=without_dropout(), **FROZEN_NORMS)
+    assert set(seen[-8:]) == {1}
+    said = capsys.readouterr().err
+    assert "not suffice for 4 crops at a time: going on with 2, 2 times a step" in said
+    assert "going on with 1, 4 times a step (train.accumulate=4)" in said
+    # Batch norms stand still, so the parts of a step add up to what the whole would be.
+    assert [point["step"] for point in parts.curve] == [point["step"] for point in whole.curve]
+    for one, other in zip(whole.curve, parts.curve, strict=True):
+        assert other == pytest.approx(one, rel=1e-3)
+
+
+def test_a_single_crop_that_does_not_fit_into_memory_is_explained(tmp_path, monkeypatch):
+    cramped(monkeypatch, 0)
+    with pytest.raises(UserError, match=r"not suffice for 1 crops? at a time; .*patches.size_px"):
+        trained(tmp_path)
+
+
+def test_parts_that_do_not_divide_a_step_are_refused():
+    with pytest.raises(UserError, match="accumulate: 4 crops cannot be computed in 3 parts"):
+        toy_recipe(**{"train.batch_size": 4, "train.accumulate": 3})
+
+
+def test_a_compiled_network_learns_as_the_plain_one_does(tmp_path, monkeypatch):
+    compiled = []
+
+    def eager(function):
+        compiled.append(function)
+        return torch.compiler.disable(function)
+
+    monkeypatch.setattr(torch, "compile", eager)
+    plain = trained(tmp_path / "plain")
+    fast = trained(tmp_path / "compiled", **{"train.compile": True})
+    assert len(compiled) == 1
+    assert same(weights(plain.detector), weights(fast.detector))
+
+
+def test_maps_may_lie_in_memory_either_way(tmp_path):
+    last = trained(tmp_path / "last", detector=without_dropout()).curve[-1]
+    fields = {"train.channels_last": False}
+    first = trained(tmp_path / "first", detector=without_dropout(), **fields).curve[-1]
+    assert first["train/loss"] == pytest.approx(last["train/loss"], rel=1e-3)

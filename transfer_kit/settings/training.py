@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from transfer_kit.settings.base import NotNegative, Positive, Settings
 
@@ -72,7 +72,14 @@ class TrainSettings(Settings):
     """The loop."""
 
     steps: Annotated[int, Field(ge=1)] = Field(300, description="Steps of the optimizer")
-    batch_size: Annotated[int, Field(ge=1)] = Field(4, description="Crops in a step")
+    batch_size: Annotated[int, Field(ge=1)] = Field(
+        4, description="Crops in a step, of all devices together"
+    )
+    accumulate: Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="Parts that a step's crops are computed in, one after the other, to need less "
+        "memory; must divide batch_size. Batch norms that learn see one part at a time",
+    )
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     validate_every: Annotated[int, Field(ge=1)] = Field(
@@ -105,6 +112,23 @@ class TrainSettings(Settings):
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
         "auto", description="auto: bf16-mixed on GPUs that have it, 16-mixed on others, 32 on CPU"
     )
+    channels_last: bool = Field(
+        True, description="Whether maps lie in memory pixel by pixel, which convolutions prefer"
+    )
+    compile: bool = Field(
+        False,
+        description="Whether torch.compile translates the network first, which takes a minute and "
+        "pays in long trainings",
+    )
     workers: Annotated[int, Field(ge=0)] = Field(
         0, description="Processes that draw crops; 0 draws them between steps"
     )
+
+    @model_validator(mode="after")
+    def _divides(self) -> TrainSettings:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate: {self.batch_size} crops cannot be computed in {self.accumulate} "
+                "parts of equal size; choose a divisor of batch_size"
+            )
+        return self

@@ -26,6 +26,7 @@ from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.recipe import Recipe
 from transfer_kit.settings import TrainSettings
+from transfer_kit.training import processes
 from transfer_kit.training.stain import stain_estimate, vary_stain
 from transfer_kit.transfer.mixing import AuxiliarySource
 
@@ -166,12 +167,19 @@ class RoundSampler(Sampler[int]):
     """The patch numbers of one round, the steps between two validations.
 
     Rounds are Lightning's epochs. A training that goes on after round r draws the numbers it
-    would have drawn without the interruption.
+    would have drawn without the interruption. Of several processes each draws its own part of
+    every step's numbers, none of them twice, whatever their number is.
     """
 
-    def __init__(self, train: TrainSettings, start_step: int) -> None:
+    def __init__(
+        self, train: TrainSettings, start_step: int, *, process: int = 0, processes: int = 1
+    ) -> None:
+        self.batch_size = train.batch_size
         self.patches_a_round = train.validate_every * train.batch_size
         self.start = start_step * train.batch_size
+        self.own = range(
+            process * train.batch_size // processes, (process + 1) * train.batch_size // processes
+        )
         self.round = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -180,20 +188,22 @@ class RoundSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         start = self.start + self.round * self.patches_a_round
-        return iter(range(start, start + self.patches_a_round))
+        steps = range(start, start + self.patches_a_round, self.batch_size)
+        return (first + place for first in steps for place in self.own)
 
     def __len__(self) -> int:
-        return self.patches_a_round
+        return self.patches_a_round // self.batch_size * len(self.own)
 
 
 def patch_loader(
     patches: Dataset[Batch], train: TrainSettings, *, start_step: int, pinned: bool
 ) -> DataLoader[Batch]:
-    """Batches in the order of their numbers; workers share the decoded images."""
+    """This process's batches in the order of their numbers; workers share the decoded images."""
+    together = processes.count()
     return DataLoader(
         patches,
-        batch_size=train.batch_size,
-        sampler=RoundSampler(train, start_step),
+        batch_size=train.batch_size // (together * train.accumulate),
+        sampler=RoundSampler(train, start_step, process=processes.rank(), processes=together),
         num_workers=train.workers,
         persistent_workers=train.workers > 0,
         pin_memory=pinned,

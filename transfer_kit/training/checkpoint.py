@@ -12,6 +12,7 @@ import torch
 
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
+from transfer_kit.training import processes
 from transfer_kit.training.judge import Judge
 from transfer_kit.training.module import DetectorModule
 
@@ -37,7 +38,9 @@ class KeepCheckpoint(lightning.Callback):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
     ) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint; of several processes the leader does."""
+        if not processes.leads():
+            return
         state = {
             "step": module.step,
             "seconds": self.seconds(),
@@ -68,10 +71,10 @@ def restore(path: Path, module: DetectorModule, judge: Judge) -> Resumed:
     Raises:
         UserError: the file is damaged, or is of another recipe.
     """
-    if not path.is_file():
-        return Resumed(False, 0.0)
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = processes.from_leader(lambda: _read(path))
+        if state is None:
+            return Resumed(False, 0.0)
         module.network.load_state_dict(state["network"])
         module.load_state_beside(state.get("beside", {}))
     except Exception as error:
@@ -84,3 +87,10 @@ def restore(path: Path, module: DetectorModule, judge: Judge) -> Resumed:
     has_ended = bool(state["stopped"] or state["step"] >= module.settings.steps)
     # Older checkpoints know no time.
     return Resumed(has_ended, float(state.get("seconds", 0.0)))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

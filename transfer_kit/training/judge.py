@@ -14,6 +14,7 @@ from transfer_kit.data.sample import Sample
 from transfer_kit.errors import NotFiniteMapsError
 from transfer_kit.evaluation import calibrate
 from transfer_kit.settings import TrainSettings
+from transfer_kit.training import processes
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 
 Curve = dict[str, float]
@@ -57,8 +58,9 @@ class Judge(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Judge the base itself: a fine-tuning that never beats it gives it back."""
+        self._loss_sum, self._loss_count = 0.0, 0
         if self.judge_start and self.validation and not self.curve:
-            point = self._examine(module, 0)
+            point = self._judged(module, 0)
             self._keep_if_best(module, _criterion(point), 0)
             self.curve.append({"step": 0, **point})
             self.record(point, 0)
@@ -81,8 +83,10 @@ class Judge(lightning.Callback):
         """Judge the round."""
         assert isinstance(module, DetectorModule)  # noqa: S101 - for the type checker
         step = module.step
+        # The trainer divides the loss of a part of a step by the number of its parts.
+        steps = max(1, self._loss_count) / trainer.accumulate_grad_batches
         point = {
-            "train/loss": self._loss_sum / max(1, self._loss_count),
+            "train/loss": processes.mean(self._loss_sum / steps),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
         point |= module.figures_of_round()
@@ -90,13 +94,25 @@ class Judge(lightning.Callback):
         if not all(torch.isfinite(p).all() for p in module.network.parameters()):
             raise NotFiniteLossError(step)
         if self.validation:
-            point |= self._examine(module, step)
+            point |= self._judged(module, step)
         self._keep_if_best(module, _criterion(point), step)
         self._move_schedule(trainer, step)
         self.curve.append({"step": step, **point})
         self.record(point, step)
 
-    def _examine(self, module: DetectorModule, step: int) -> Curve:
+    def _judged(self, module: DetectorModule, step: int) -> Curve:
+        """What the leader finds, for all: they must keep and stop alike.
+
+        Raises:
+            NotFiniteLossError: the network's maps are not finite.
+        """
+        point = processes.from_leader(lambda: self._examine(module))
+        if point is None:
+            raise NotFiniteLossError(step)
+        return point
+
+    def _examine(self, module: DetectorModule) -> Curve | None:
+        """The round's figures; none of maps that are not finite."""
         try:
             # Decoded as the recipe says: the other variants would take longer than the round.
             chosen = calibrate(
@@ -106,7 +122,7 @@ class Judge(lightning.Callback):
                 codecs=(module.detector.codec,),
             )
         except NotFiniteMapsError:
-            raise NotFiniteLossError(step) from None
+            return None
         point = {"val/f1": chosen.f1, "val/threshold": chosen.threshold}
         if chosen.class_f1 is not None:
             point["val/class_f1"] = chosen.class_f1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -14,12 +15,15 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 
 from transfer_kit.codecs import Codec
 from transfer_kit.detector import Detector
+from transfer_kit.errors import UserError
 from transfer_kit.freeze_forms import Freeze
 from transfer_kit.gamma_forms import Gamma, gamma_at
 from transfer_kit.networks import Network
 from transfer_kit.networks.base import SelfJudging
 from transfer_kit.settings import OptimizerSettings, TrainSettings
+from transfer_kit.training import processes
 from transfer_kit.training.batches import Batch
+from transfer_kit.training.synced_batch_norm import part_batch_norms, sync_batch_norms
 from transfer_kit.transfer.adapters import add_adapters, merge_adapters
 from transfer_kit.transfer.batchnorm import hold_statistics
 from transfer_kit.transfer.feature_cache import FeatureCache
@@ -85,7 +89,10 @@ class DetectorModule(lightning.LightningModule):
         adapter, learnable = settings.adapter, None
         if adapter.rank:
             learnable = add_adapters(detector.network, adapter, freeze=freeze, seed=seed)
-        self.network = detector.network.to(memory_format=torch.channels_last)
+        self.memory_format = (
+            torch.channels_last if settings.channels_last else torch.contiguous_format
+        )
+        self.network = detector.network.to(memory_format=self.memory_format)
         self.freezing = Freezing(self.network, freeze, learnable=learnable)
         self.freezing.apply(0)
         self.learning = self.freezing.ever_learning()
@@ -93,6 +100,7 @@ class DetectorModule(lightning.LightningModule):
         self.pulled = [p for p in from_base if settings.l2_sp and id(p) in learning]
         self.pull = Pull(self.pulled, settings.l2_sp) if self.pulled else None
         self.features: FeatureCache | None = None
+        self._forward = self._compiled() if settings.compile else self.network.__call__
         self.start_step = 0
         self._states: tuple[dict[str, Any], list[dict[str, Any]]] | None = None
 
@@ -116,14 +124,31 @@ class DetectorModule(lightning.LightningModule):
         self.start_step = step
         self._states = optimizer, schedules
 
+    def setup(self, stage: str) -> None:
+        """Get ready to learn beside other processes, before the trainer looks what learns."""
+        if processes.count() == 1:
+            return
+        self.freezing.show_all()
+        if not self._holds_statistics:
+            sync_batch_norms(self.network)
+
+    @property
+    def learns_unevenly(self) -> bool:
+        """Whether some of what learns has no gradient in some steps."""
+        return len(self.freezing.steps) > 1 or isinstance(self.network, SelfJudging)
+
     def train(self, mode: bool = True) -> DetectorModule:
         """Switch modes; frozen blocks stay in evaluation mode, as do batch norms that are held."""
         super().train(mode)
-        adapter = self.settings.adapter
-        if self.settings.batch_norm != "train" or (adapter.rank and not adapter.norms):
+        if self._holds_statistics:
             hold_statistics(self.network)
         hold_frozen_statistics(self.network)
         return self
+
+    @property
+    def _holds_statistics(self) -> bool:
+        adapter = self.settings.adapter
+        return self.settings.batch_norm != "train" or bool(adapter.rank and not adapter.norms)
 
     def state_to_keep(self) -> dict[str, Tensor]:
         """The weights that a round leaves: the network's."""
@@ -143,13 +168,14 @@ class DetectorModule(lightning.LightningModule):
         """
         if self._apart is None:
             return {}
-        of_target, n_target, of_others, n_others = self._apart.tolist()
+        of_target, n_target, of_others, n_others = processes.summed(self._apart.cpu()).tolist()
         self._apart = None
         sums = {"target": (of_target, n_target), "auxiliary": (of_others, n_others)}
         return {f"train/loss_{name}": loss / n for name, (loss, n) in sums.items() if n}
 
     def finish(self) -> None:
         """Merge the adapters and forget features: the network is an ordinary one again."""
+        part_batch_norms(self.network)
         if self.features is not None:
             self.features.clear()
         if self.settings.adapter.rank:
@@ -159,7 +185,15 @@ class DetectorModule(lightning.LightningModule):
         """Freeze what is frozen from this step on, and seed the step."""
         if self.freezing.apply(self.step):
             self.train()
-        torch.manual_seed((self.seed << 32) + self.step)
+        parts = self.trainer.accumulate_grad_batches
+        torch.manual_seed(self._seed_of(processes.rank() * parts + batch_index % parts))
+
+    def _seed_of(self, part: int) -> int:
+        """Of what is random in one part of the present step: each part drops out other values."""
+        if part == 0:
+            return (self.seed << 32) + self.step
+        key = np.random.SeedSequence((self.seed, self.step, part))
+        return int(key.generate_state(1, np.uint64)[0])
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The mean over the batch of each image's loss, by γ, and the pull towards the base.
@@ -170,7 +204,7 @@ class DetectorModule(lightning.LightningModule):
         loss = self._loss(batch)
         if self.pull is not None:
             loss = loss + self.pull()
-        if not torch.isfinite(loss):
+        if not processes.all_agree(bool(torch.isfinite(loss))):
             raise NotFiniteLossError(self.step)
         return loss
 
@@ -184,7 +218,7 @@ class DetectorModule(lightning.LightningModule):
 
     def _losses(self, batch: Batch) -> Tensor:
         """Each image's loss `(B,)`: the codec's, or that of a network that judges itself."""
-        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        image = batch["image"].contiguous(memory_format=self.memory_format)
         if isinstance(self.network, SelfJudging):
             return self.network.loss(image, batch["target"], batch["weight"])
         output = self._maps(image, batch)
@@ -194,13 +228,26 @@ class DetectorModule(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             return codec.loss(output.float(), batch["target"], batch["weight"])
 
+    def _compiled(self) -> Callable[[Tensor], Tensor]:
+        """Not of the network itself: the images that are judged have other sizes than crops.
+
+        Raises:
+            UserError: the network judges itself, in steps that cannot be translated.
+        """
+        if isinstance(self.network, SelfJudging):
+            raise UserError(
+                "train.compile: this network computes its loss itself, in parts that differ from "
+                "image to image, and cannot be compiled; leave train.compile out."
+            )
+        return cast(Callable[[Tensor], Tensor], torch.compile(self.network.forward))
+
     def _maps(self, image: Tensor, batch: Batch) -> Tensor:
         if self.features is None:
             reused: AbstractContextManager[None] = nullcontext()
         else:
             reused = self.features.serving([tuple(crop) for crop in batch["crop"].tolist()])
         with reused:
-            maps: Tensor = self.network(image)
+            maps: Tensor = self._forward(image)
         return maps
 
     def configure_optimizers(self) -> Any:
@@ -264,5 +311,5 @@ def build_optimizer(
     optimizer = kind(groups, lr=settings.learning_rate, fused=True)
     # In mixed precision, gradients are unscaled before they are clipped, not within the fused step:
     # scaler and trainer both read this, and the trainer refuses to clip otherwise.
-    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    optimizer._step_supports_amp_scaling = False
     return optimizer

@@ -25,11 +25,13 @@ from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
 from transfer_kit.errors import NotFiniteMapsError
 from transfer_kit.recipe import Recipe
+from transfer_kit.settings import TrainSettings
 from transfer_kit.training.batches import Batch, HasReach, patch_loader
+from transfer_kit.training.fit import CHECKPOINT, fit_module
 from transfer_kit.training.judge import Curve, Judge, restore_best
 from transfer_kit.training.module import DetectorModule, NotFiniteLossError
 from transfer_kit.training.stain import record_stain
-from transfer_kit.training.train import CHECKPOINT, Trained, fit_module
+from transfer_kit.training.train import Trained
 from transfer_kit.training.unlabelled_batches import unlabelled_patches
 from transfer_kit.transfer.batchnorm import recalibrate
 from transfer_kit.transfer.pseudo_labels import inside_margin, pseudo_labels
@@ -68,7 +70,7 @@ def self_train(
         module,
         judge,
         recipe,
-        loader=lambda trainer: _loader(module, samples, recipe, trainer),
+        loader=lambda trainer, settings: _loader(module, samples, recipe, settings, trainer),
         folder=folder,
         device=device,
         title=title,
@@ -112,6 +114,7 @@ class SelfTrainingModule(DetectorModule):
         self.radius_um = codec.reach_um if isinstance(codec, HasReach) else DISC_UM
         self.teacher: nn.Module = copy.deepcopy(self.network).requires_grad_(False).eval()
         self._seen = _Seen()
+        self._followed = 0
 
     def train(self, mode: bool = True) -> SelfTrainingModule:
         """Switch modes; the teacher stays in evaluation mode."""
@@ -136,6 +139,9 @@ class SelfTrainingModule(DetectorModule):
 
         Batch norms' statistics follow alike.
         """
+        if self.step == self._followed:  # a part of a step
+            return
+        self._followed = self.step
         share = 1 - self.adaptation.teacher_decay
         own = self.network.state_dict()
         with torch.no_grad():
@@ -173,7 +179,7 @@ class SelfTrainingModule(DetectorModule):
             NotFiniteLossError: the teacher's maps are not finite.
         """
         with torch.no_grad():
-            plain = batch["plain"].contiguous(memory_format=torch.channels_last)
+            plain = batch["plain"].contiguous(memory_format=self.memory_format)
             maps = self.teacher(plain).float().cpu().numpy()
         inside = batch["weight"].cpu().numpy()
         labels = [self._labels(maps[place], inside[place, 0], place) for place in range(len(maps))]
@@ -250,8 +256,9 @@ def _loader(
     module: SelfTrainingModule,
     samples: Sequence[Sample],
     recipe: Recipe,
+    settings: TrainSettings,
     trainer: lightning.Trainer,
 ) -> DataLoader[Batch]:
     patches = unlabelled_patches(module.detector, samples, recipe, margin=module.margin)
     on_cpu = trainer.strategy.root_device.type == "cpu"
-    return patch_loader(patches, recipe.train, start_step=module.start_step, pinned=not on_cpu)
+    return patch_loader(patches, settings, start_step=module.start_step, pinned=not on_cpu)

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import signal
-import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning
-import torch
 from torch.utils.data import DataLoader
 
 from transfer_kit.data.sample import Sample
 from transfer_kit.detector import Detector
-from transfer_kit.errors import UserError
 from transfer_kit.evaluation import adopt, calibrate
 from transfer_kit.recipe import Recipe
 from transfer_kit.settings import TrainSettings
+from transfer_kit.training import processes
 from transfer_kit.training.batches import Batch, numbered_patches, patch_loader
-from transfer_kit.training.checkpoint import KeepCheckpoint, restore
+from transfer_kit.training.fit import CHECKPOINT, fit_module
 from transfer_kit.training.judge import Curve, Judge, judged_by, restore_best
-from transfer_kit.training.module import DetectorModule, NotFiniteLossError
-from transfer_kit.training.progress import ShowProgress
+from transfer_kit.training.module import DetectorModule
 from transfer_kit.training.stain import record_stain
 from transfer_kit.transfer.batchnorm import recalibrate
 from transfer_kit.transfer.mixing import AuxiliarySource
 from transfer_kit.transfer.pull import parameters_of_base
 from transfer_kit.transfer.recurring_crops import refuse_changing_features
 from transfer_kit.wording import counted
-
-CHECKPOINT = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -97,7 +87,9 @@ def train(
         module,
         judge,
         recipe,
-        loader=lambda trainer: _loader(module, samples, auxiliary, recipe, trainer),
+        loader=lambda trainer, settings: _loader(
+            module, samples, auxiliary, recipe, settings, trainer
+        ),
         folder=folder,
         device=device,
         title=title,
@@ -105,49 +97,10 @@ def train(
     restore_best(judge, module)
     module.finish()
     detector.to("cpu").network.eval()
-    _calibrate(detector, validation, samples, recipe)
-    record_stain(detector.card, samples, recipe)
+    if processes.leads():
+        _calibrate(detector, validation, samples, recipe)
+        record_stain(detector.card, samples, recipe)
     return Trained(detector, tuple(judge.curve), judge.last_step, judge.best_step, seconds)
-
-
-def fit_module(
-    module: DetectorModule,
-    judge: Judge,
-    recipe: Recipe,
-    *,
-    loader: Callable[[lightning.Trainer], DataLoader[Batch]],
-    folder: Path,
-    device: str,
-    title: str,
-) -> float:
-    """Take the steps of the recipe, or those that are left; gives back the seconds of all of them.
-
-    Args:
-        loader: Makes the batches for the trainer that is to take the steps.
-        folder: Of the checkpoint.
-
-    Raises:
-        UserError: the loss is not finite; the last good weights are kept in `folder`.
-    """
-    started = time.perf_counter()
-    resumed = restore(folder / CHECKPOINT, module, judge)
-
-    def seconds() -> float:
-        return resumed.seconds + time.perf_counter() - started
-
-    for point in judge.curve:
-        # What a killed run recorded may not have arrived; the same point twice does no harm.
-        figures = {name: value for name, value in point.items() if name != "step"}
-        judge.record(figures, int(point["step"]))
-    if not resumed.has_ended:
-        keep = KeepCheckpoint(folder / CHECKPOINT, judge, seconds)
-        callbacks = [judge, ShowProgress(title, judge), keep]
-        trainer = _trainer(recipe.train, module.start_step, device, callbacks)
-        try:
-            _fit(trainer, module, loader(trainer))
-        except NotFiniteLossError as error:
-            raise _explained(error, _keep_last_good(judge, module, folder), recipe) from None
-    return seconds()
 
 
 def _module(
@@ -174,78 +127,17 @@ def _module(
     return module
 
 
-def _trainer(
-    settings: TrainSettings, start_step: int, device: str, callbacks: list[lightning.Callback]
-) -> lightning.Trainer:
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    accelerator = "auto" if device == "auto" else device.split(":")[0]
-    steps = settings.steps - start_step
-    return lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(accelerator, accelerator),
-        devices=[int(device.split(":")[1])] if ":" in device else 1,
-        max_steps=steps,
-        max_epochs=math.ceil(steps / settings.validate_every),
-        precision=_precision(settings.precision, accelerator),
-        gradient_clip_val=settings.gradient_clip,
-        callbacks=callbacks,
-        enable_checkpointing=False,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
 def _loader(
     module: DetectorModule,
     samples: Sequence[Sample],
     auxiliary: Sequence[AuxiliarySource],
     recipe: Recipe,
+    settings: TrainSettings,
     trainer: lightning.Trainer,
 ) -> DataLoader[Batch]:
     patches = numbered_patches(module.detector, samples, auxiliary, recipe)
     on_cpu = trainer.strategy.root_device.type == "cpu"
-    return patch_loader(patches, recipe.train, start_step=module.start_step, pinned=not on_cpu)
-
-
-def _precision(wanted: str, accelerator: str) -> Any:
-    if wanted != "auto":
-        return wanted
-    if accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "32-true"
-
-
-def _fit(trainer: lightning.Trainer, module: DetectorModule, loader: DataLoader[Batch]) -> None:
-    """Fit; Ctrl-C stays Ctrl-C, where Lightning makes it an exit."""
-    on_interrupt = signal.getsignal(signal.SIGINT)
-    # Lightning keeps each layer's mode as it finds it, and detectors rest in evaluation mode.
-    module.train()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            trainer.fit(module, loader)
-        except SystemExit:
-            raise KeyboardInterrupt from None
-        finally:
-            if on_interrupt is not None:
-                signal.signal(signal.SIGINT, on_interrupt)
-
-
-def _explained(error: NotFiniteLossError, kept: str, recipe: Recipe) -> UserError:
-    return UserError(
-        f"The training stopped because {error}; {kept}; lower train.optimizer.learning_rate "
-        f"(now {recipe.train.optimizer.learning_rate:g}) and run it again."
-    )
-
-
-def _keep_last_good(judge: Judge, module: DetectorModule, folder: Path) -> str:
-    if not judge.best_weights:
-        return "no round had ended, so there are no weights to keep"
-    restore_best(judge, module)
-    module.finish()
-    path = module.detector.save(folder / "last_good.safetensors")
-    return f"the last good weights (step {judge.best_step}) are in {path}"
+    return patch_loader(patches, settings, start_step=module.start_step, pinned=not on_cpu)
 
 
 def _calibrate(

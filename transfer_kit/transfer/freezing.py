@@ -70,6 +70,15 @@ class Freezing:
         self._now = frozen
         return True
 
+    def show_all(self) -> None:
+        """Let all that ever learns have a gradient until `apply` is called next.
+
+        Who looks once for what learns, as torch's DistributedDataParallel does, then sees it.
+        """
+        for parameter in self.ever_learning():
+            parameter.requires_grad_(True)
+        self._now = None
+
     def ever_learning(self) -> list[nn.Parameter]:
         """The parameters that learn at some step, in the network's order."""
         always = frozenset.intersection(*map(self.frozen_at, self.steps))
