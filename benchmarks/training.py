@@ -23,8 +23,9 @@ from transfer_kit.detector import Detector
 from transfer_kit.recipe import Recipe
 from transfer_kit.settings import CodecSettings, NetworkSettings
 from transfer_kit.stores.datasets import find_dataset
-from transfer_kit.training import train as training
+from transfer_kit.training.batches import numbered_patches, patch_loader
 from transfer_kit.training.module import DetectorModule
+from transfer_kit.training.trainer import make_trainer
 
 STEPS, TURNS = 12, 4
 
@@ -76,9 +77,11 @@ def main() -> None:
         for _ in range(TURNS):
             module = DetectorModule(Detector.fresh(card, seed=0), recipe.train, seed=0)
             times = StepTimes()
-            trainer = training._trainer(recipe.train, 0, "cpu", [times])
-            loader = training._loader(module, samples, recipe, trainer)
-            training._fit(trainer, module, loader)
+            trainer = make_trainer(recipe.train, module, "cpu", [times])
+            patches = numbered_patches(module.detector, samples, (), recipe)
+            loader = patch_loader(patches, recipe.train, start_step=0, pinned=False)
+            module.train()
+            trainer.fit(module, loader)
             whole += times.steps()[1:]
             bare += list(bare_steps(module, next(iter(loader))))[2:]
     ratio = statistics.median(whole) / statistics.median(bare)

@@ -156,6 +156,20 @@ def run_recipe(
     return result
 
 
+def follow_run(plan: Plan, folder: Path, *, device: str, compare_scratch: bool = False) -> None:
+    """Take part in the trainings of the leader's `run_recipe`, which alone measures and writes.
+
+    Args:
+        plan: The same as the leader's.
+        folder: The leader's, where it could be seen from here.
+        device: Of this process.
+        compare_scratch: As the leader's.
+    """
+    train_plan(plan, folder / "checkpoints", device=device)
+    if compare_scratch:
+        train_plan(from_nothing(plan), folder / "scratch" / "checkpoints", device=device)
+
+
 def _run_scratch(
     finetuning: Plan, folder: Path, beside: TrackedRun, tracking: Tracking, device: str
 ) -> RunResult:

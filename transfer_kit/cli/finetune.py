@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from transfer_kit.cli.devices import Devices, Nodes, following, meet, was_told
 from transfer_kit.cli.resuming import how_to_go_on, interrupted_recipe
 from transfer_kit.errors import UserError
 
@@ -64,6 +65,8 @@ def finetune(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of subsets, crops and weights.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    devices: Devices = None,
+    nodes: Nodes = None,
     runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
     resume: Annotated[
         Path | None, typer.Option(help="The folder of an interrupted run, to go on with.")
@@ -98,21 +101,29 @@ def finetune(
             "--compare-scratch compares a fine-tuning with a training from scratch, and "
             "--base none is one; leave one of the two out."
         )
-    tell_plan(plan, console, compare_scratch=compare_scratch)
+    if not was_told():
+        tell_plan(plan, console, compare_scratch=compare_scratch)
     if dry_run:
         if as_json:
             print(json.dumps(_planned(plan)))
         return
 
     from transfer_kit.cli.faults import Stopped
-    from transfer_kit.run import run_recipe
+    from transfer_kit.run import follow_run, run_recipe
     from transfer_kit.run_folder import new_folder
+    from transfer_kit.training import processes
 
-    folder = folder or new_folder(runs, plan)
+    own_device = meet(devices, nodes, device, plan.recipe.train)
+    folder = folder or processes.from_leader(lambda: new_folder(runs, plan))
+    if not processes.leads():
+        with following():
+            follow_run(plan, folder, device=own_device, compare_scratch=compare_scratch)
+        return
     try:
-        result = run_recipe(plan, folder, device=device, compare_scratch=compare_scratch)
+        result = run_recipe(plan, folder, device=own_device, compare_scratch=compare_scratch)
     except KeyboardInterrupt:
-        raise Stopped(how_to_go_on("finetune", folder, device)) from None
+        raise Stopped(how_to_go_on("finetune", folder, device, devices)) from None
+    processes.leave()
     tell_result(result, console)
     if as_json:
         print(json.dumps(result.as_dict()))

@@ -30,9 +30,10 @@ def interrupted_recipe(folder: Path, fields: dict[str, object], recipe: str | No
     return Recipe.read(folder / "recipe.yaml")
 
 
-def how_to_go_on(command: str, folder: Path, device: str) -> str:
+def how_to_go_on(command: str, folder: Path, device: str, devices: int | None = None) -> str:
     """What to type after a stop."""
     if not (folder / "recipe.yaml").is_file():
         return "Nothing was written yet."
     words = ["--resume", str(folder), *(["--device", device] if device != "auto" else [])]
+    words += ["--devices", str(devices)] if devices else []
     return f"Go on with: transfer-kit {command} {shlex.join(words)}"
