@@ -304,6 +304,7 @@ def test_mixed_precision_learns_as_single_precision_does(tmp_path, precision):
     fields = {"train.steps": 40, "train.validate_every": 10}
     single = trained(tmp_path / "single", **fields)
     mixed = trained(tmp_path / "mixed", **fields, **{"train.precision": precision})
+    assert single.curve[-1] != mixed.curve[-1]
     begun, *_, ended = (point["train/loss"] for point in single.curve)
     assert abs(mixed.curve[-1]["train/loss"] - ended) < 0.1 * (begun - ended)
 

@@ -110,7 +110,9 @@ class TrainSettings(Settings):
         "mirrored or turned by quarters",
     )
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
-        "auto", description="auto: bf16-mixed on GPUs that have it, 16-mixed on others, 32 on CPU"
+        "auto",
+        description="auto: bf16-mixed on GPUs that have it and 16-mixed on others; on a CPU with "
+        "instructions for it (AVX-512 BF16, AMX) bf16-mixed, on others 32-true",
     )
     channels_last: bool = Field(
         True, description="Whether maps lie in memory pixel by pixel, which convolutions prefer"

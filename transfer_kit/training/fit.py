@@ -85,6 +85,7 @@ def _fit_in_memory(
     """Fit; where a step does not fit into memory, go on from the last round in smaller parts."""
     begin = _Beginning(module, judge)
     while True:
+        module.parts = settings.accumulate
         trainer = make_trainer(settings, module, device, callbacks)
         try:
             return _fit(trainer, module, loader(trainer, settings))

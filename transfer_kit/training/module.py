@@ -102,6 +102,7 @@ class DetectorModule(lightning.LightningModule):
         self.features: FeatureCache | None = None
         self._forward = self._compiled() if settings.compile else self.network.__call__
         self.start_step = 0
+        self.parts = settings.accumulate
         self._states: tuple[dict[str, Any], list[dict[str, Any]]] | None = None
 
     @property
@@ -185,8 +186,8 @@ class DetectorModule(lightning.LightningModule):
         """Freeze what is frozen from this step on, and seed the step."""
         if self.freezing.apply(self.step):
             self.train()
-        parts = self.trainer.accumulate_grad_batches
-        torch.manual_seed(self._seed_of(processes.rank() * parts + batch_index % parts))
+        part = processes.rank() * self.parts + batch_index % self.parts
+        torch.manual_seed(self._seed_of(part))
 
     def _seed_of(self, part: int) -> int:
         """Of what is random in one part of the present step: each part drops out other values."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning
@@ -73,4 +73,11 @@ def _precision(wanted: str, kind: str) -> Any:
         return wanted
     if kind == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "32-true"
+    return "bf16-mixed" if kind == "cpu" and _multiplies_bf16() else "32-true"
+
+
+def _multiplies_bf16() -> bool:
+    """Whether the CPU has instructions for it; without, it is slower than single precision."""
+    tell = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.10 cannot tell
+    has: Mapping[str, Any] = tell()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
