@@ -39,12 +39,17 @@ def tracking(working) -> Tracking:
     return open_tracking("eye")
 
 
-@pytest.fixture
-def closed_port() -> int:
+def free_port() -> int:
     """A port of this machine on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of this machine on which nothing listens."""
+    return free_port()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import best_threshold, evaluate, examine
 from transfer_kit.plan import make_plan
+from transfer_kit.process_lock import ProcessLock
 from transfer_kit.recipe import Recipe
 from transfer_kit.run import run_recipe
-from transfer_kit.run_folder import new_folder
+from transfer_kit.run_data import data_of, digests_by_context
+from transfer_kit.run_folder import LOCK, new_folder
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.tracking import store_uri
 
@@ -55,7 +58,10 @@ def test_a_finished_run_leaves_recipe_detector_metrics_curves_figures_and_overla
         "recipe.yaml",
         "pair.yaml",
         "options.json",
+        "environment.json",
+        "data.json",
         "metrics.json",
+        "test_images.csv",
         "curves.csv",
         "detector.safetensors",
         "figures",
@@ -209,6 +215,52 @@ def test_mlflow_holds_the_data_as_inputs(finished):
     assert inputs["training"]["num_nuclei"] == finished.said.json["n_train_nuclei"]
     assert inputs["validation"]["num_images"] == 4
     assert inputs["testing"]["num_images"] == 4
+
+
+def test_the_same_data_have_the_same_hash_and_one_label_more_has_another(finished):
+    _, run = mlflow_run(finished)
+    kept = {part["context"]: part for part in json.loads((finished.run / "data.json").read_text())}
+    digest = find_dataset(TARGET).split("test").content_hash()
+    assert kept["testing"]["digest"] == digest
+    assert kept["testing"]["n_images"] == 4
+    assert run.data.tags["data.testing"] == hashlib.sha256(digest.encode()).hexdigest()[:16]
+    tags = {name: run.data.tags[f"data.{name}"] for name in ("training", "validation", "testing")}
+    assert len(set(tags.values())) == 3
+    same = Recipe.read(finished.run / "recipe.yaml")
+    assert digests_by_context(data_of(make_plan(same))) == tags
+    fewer = digests_by_context(data_of(make_plan(same.replaced(labels="5"))))
+    assert fewer["testing"] == tags["testing"]
+    assert fewer["training"] != tags["training"]
+
+
+def test_mlflow_and_the_folder_hold_the_environment_and_system_metrics(finished):
+    client, run = mlflow_run(finished)
+    environment = json.loads((finished.run / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+    assert environment["threads"] == torch.get_num_threads()
+    assert run.data.tags["device"] == environment["device"] == environment["cpu"]
+    assert run.data.metrics["system/cpu_utilization_percentage"] >= 0
+    listed = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"environment.json", "data.json", "test_images.csv"} <= listed
+
+
+def test_each_test_image_s_counts_add_up_to_the_figures(finished):
+    table = pd.read_csv(finished.run / "test_images.csv")
+    for name in ("base", "base_recalibrated", "finetuned", "scratch"):
+        rows = table[table["column"] == name]
+        figures = finished.said.json[name]["test"]
+        for count in ("n_true", "n_false", "n_missed"):
+            assert rows[count].sum() == figures[count]
+        assert len(rows) == figures["n_images"] == 4
+
+
+def test_a_run_that_another_process_is_at_is_not_gone_on_with(lab):
+    plan = make_plan(Recipe(base=BASE, target=TARGET, train=QUICK["train"]))
+    lock = ProcessLock(lab / "runs" / "one" / LOCK)
+    assert lock.acquire()
+    with pytest.raises(UserError, match="is going on in another process; wait until that has end"):
+        run_recipe(plan, lab / "runs" / "one", device="cpu")
+    lock.release()
 
 
 def test_mlflow_holds_the_files_and_the_detector(finished, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,6 @@ from transfer_kit.evaluation import evaluate, examine
 from transfer_kit.plan import make_plan
 from transfer_kit.recipe import Recipe
 from transfer_kit.run import run_recipe
-from transfer_kit.run_tracking import tag_as_compared
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.tracking import store_uri
 
@@ -176,13 +174,3 @@ def test_its_detector_is_a_logged_model_that_measures_as_its_card_says(finished,
     assert (
         measured == detector.card.measured[0].scores == scratch_metrics(finished)["scratch"]["test"]
     )
-
-
-def test_runs_that_mlflow_has_not_met_yet_name_nobody():
-    said = {}
-
-    def tracked(run_id):
-        return SimpleNamespace(run_id=run_id, log_tags=lambda tags: said.update({run_id: tags}))
-
-    tag_as_compared(tracked("known"), tracked(""))
-    assert said == {"": {"compared_with": "known"}}

@@ -13,13 +13,18 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from transfer_kit.data.nuclei import Nuclei
+from transfer_kit.errors import UserError
 from transfer_kit.served_model import COLUMNS, ServedDetector
+from transfer_kit.tracking.operations import DetectorFile
+from transfer_kit.tracking.sender import Sender
 
 pytest_plugins = ["mlflow_stores"]
 
 
 class BrightPixels:
     """A detector whose nuclei are the pixels of value 255 in the red channel."""
+
+    card = types.SimpleNamespace(mpp=0.5)
 
     def __init__(self, path=None):
         self.path = path
@@ -47,6 +52,12 @@ def picture(*points):
 def as_png(image):
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def as_bmp(image):
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "BMP")
     return base64.b64encode(stream.getvalue()).decode()
 
 
@@ -95,6 +106,23 @@ def test_an_image_without_nuclei_gives_an_empty_table():
         (np.full((4, 4, 3), 300), {"mpp": 1}, "numbers from 0 to 255"),
         (["%%%"], {"mpp": 1}, "Image 0 is not base64"),
         (["aGVsbG8="], {"mpp": 1}, "Image 0 is no PNG"),
+        ([""], {"mpp": 1}, "Image 0 is no PNG"),
+        ([as_png(picture()), as_png(picture())[:60]], {"mpp": 1}, "Image 1 is (no PNG|damaged)"),
+        ([as_bmp(picture())], {"mpp": 1}, "Image 0 is no PNG"),
+        ([as_png(np.zeros((8001, 8001, 3), np.uint8))], {"mpp": 0.1}, "more than 64 million"),
+        ([[[[1, 2, 3]]], [[[1, 2, 3], [4, 5, 6]]]], {"mpp": 1}, "must be of one size"),
+        (np.zeros((1, 0, 4, 3)), {"mpp": 1}, r"must be \(N, H, W, 3\)"),
+        (np.full((4, 4, 3), np.nan), {"mpp": 1}, "numbers from 0 to 255"),
+        (np.full((4, 4, 3), 0.5), {"mpp": 1}, "whole numbers from 0 to 255"),
+        ([["a", "b"], ["c", "d"]], {"mpp": 1}, r"must be \(N, H, W, 3\)"),
+        (17, {"mpp": 1}, r"must be \(N, H, W, 3\)"),
+        (None, {"mpp": 1}, r"must be \(N, H, W, 3\)"),
+        ({"picture": ["x"]}, {"mpp": 1}, "no column `image`"),
+        (picture(), {"mpp": 0}, "from 0.01 to 20, but got 0"),
+        (picture(), {"mpp": -0.25}, "from 0.01 to 20"),
+        (picture(), {"mpp": float("nan")}, "from 0.01 to 20, but got nan"),
+        (picture(), {"mpp": 1, "threshold": float("inf")}, "threshold must be a number"),
+        (np.zeros((1000, 1000, 3), np.uint8), {"mpp": 20}, "1600 million pixels at the detector"),
     ],
 )
 def test_bad_requests_are_told(given, params, sentence):
@@ -117,6 +145,29 @@ def logged(tracking, monkeypatch):
     assert run.n_unsent == 0
     (output,) = tracking.client.get_run(run.run_id).outputs.model_outputs
     return tracking.client.get_logged_model(output.model_id)
+
+
+def test_what_the_detector_itself_refuses_is_told():
+    class Refusing(BrightPixels):
+        def predict(self, image, mpp, *, threshold=None):
+            raise UserError("Its weights are broken.")
+
+    with pytest.raises(MlflowException, match="Image 0: Its weights are broken") as told:
+        ServedDetector(Refusing()).predict(picture(), {"mpp": 1})
+    assert told.value.get_http_status_code() == 400
+
+
+def test_a_detector_is_logged_once_however_often_it_is_sent(tracking, logged):
+    run_id = logged.source_run_id
+    send = Sender(tracking.client, tracking.store)
+    send.run_id, send.experiment_id = run_id, tracking.experiment_id
+    left = tracking.client.create_logged_model(tracking.experiment_id, logged.name, run_id)
+    send.send([DetectorFile(str(Path("detector.safetensors").absolute()), logged.name)])
+    models = tracking.client.search_logged_models([tracking.experiment_id])
+    assert [each.model_id for each in models] == [logged.model_id]
+    assert left.model_id != logged.model_id  # what an interruption left is gone
+    outputs = tracking.client.get_run(run_id).outputs.model_outputs
+    assert [each.model_id for each in outputs] == [logged.model_id]
 
 
 def test_a_logged_detector_is_a_model_of_its_run(logged):

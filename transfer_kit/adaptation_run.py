@@ -68,7 +68,6 @@ def adapt_recipe(plan: AdaptationPlan, folder: Path, *, device: str = "auto") ->
     plan.start.to(device)
     tracking = open_tracking(experiment=plan.target_name)
     with begun(plan, folder, tracking, name=folder.name) as tracked:
-        _log_images(plan, tracked)
         columns = {"base": measure(plan.adapted, plan, device)} if plan.test else {}
         trained = _adapt(plan, folder, tracked, device)
         if plan.test:
@@ -124,20 +123,6 @@ def adapt_at_once(start: Detector, plan: AdaptationPlan) -> Trained:
     start.to("cpu").network.eval()
     record_stain(start.card, plan.images, recipe)
     return Trained(start, (), steps=0, best_step=0, seconds=time.perf_counter() - began)
-
-
-def _log_images(plan: AdaptationPlan, tracked: TrackedRun) -> None:
-    """What is learned from, as inputs of the MLflow run."""
-    for dataset in plan.unlabelled:
-        for part in describe_data([dataset], plan.images, UNLABELLED):
-            tracked.log_dataset(
-                part.dataset,
-                part.digest,
-                "training",
-                source=str(dataset.root),
-                n_images=part.n_images,
-                n_nuclei=part.n_nuclei,
-            )
 
 
 def _gain(columns: dict[str, Column]) -> Difference | None:

@@ -26,8 +26,14 @@ from transfer_kit.evaluation import (
 from transfer_kit.pair_choice import pair_of
 from transfer_kit.plan import Plan
 from transfer_kit.plan_training import fill_in_card, learned_by, train_plan
-from transfer_kit.run_folder import begin, remember, write_results
-from transfer_kit.run_tracking import log_inputs, log_outputs, tag_as_compared, tags_of
+from transfer_kit.run_folder import alone_in, begin, remember, write_results
+from transfer_kit.run_tracking import (
+    log_environment,
+    log_inputs,
+    log_outputs,
+    tag_as_compared,
+    tags_of,
+)
 from transfer_kit.start import start_detector
 from transfer_kit.tracking import TrackedRun, Tracking, open_tracking
 from transfer_kit.training.train import Trained
@@ -226,12 +232,19 @@ def begun(
     """The plan's MLflow run, new, or gone on with where `folder` holds an interrupted one."""
     options = begin(folder, plan.recipe, pair=plan.pair, compare_scratch=compare_scratch)
     run = tracking.start_run(
-        name, tags=tags_of(plan), folder=folder, run_id=options.get("mlflow_run_id")
+        name,
+        tags=tags_of(plan),
+        folder=folder,
+        run_id=options.get("mlflow_run_id"),
+        key=options.get("run_key"),
+        began_ms=options.get("began_ms"),
     )
-    with run as tracked:
-        remember(folder, mlflow_run_id=tracked.run_id)
-        log_inputs(plan, tracked)
+    with alone_in(folder), run as tracked:
+        remember(folder, mlflow_run_id=tracked.run_id or options.get("mlflow_run_id", ""))
+        log_environment(folder, tracked, str(plan.start.device))
+        log_inputs(plan, folder, tracked)
         yield tracked
+        remember(folder, mlflow_run_id=tracked.run_id or options.get("mlflow_run_id", ""))
 
 
 def _train(plan: Plan, folder: Path, tracked: TrackedRun, *, device: str, title: str) -> Trained:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,12 @@ import pandas as pd
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.freeze_forms import write_freeze
+from transfer_kit.image_figures import write_image_figures
 from transfer_kit.pair import Pair
+from transfer_kit.process_lock import ProcessLock
 from transfer_kit.recipe import Recipe
 from transfer_kit.report import column_titles, write_figures, write_overlays
+from transfer_kit.tracking.store import new_run_key
 from transfer_kit.training.judge import CRITERIA
 
 if TYPE_CHECKING:
@@ -23,6 +28,11 @@ if TYPE_CHECKING:
     from transfer_kit.run import RunResult
 
 OPTIONS = "options.json"
+METRICS = "metrics.json"
+RECIPE = "recipe.yaml"
+CHECKPOINTS = "checkpoints"
+ENVIRONMENT = "environment.json"
+LOCK = ".going_on.lock"
 PAIR = "pair.yaml"
 DETECTOR = "detector.safetensors"
 
@@ -55,12 +65,32 @@ def begin(
 
     The pair is remembered, named or not, so that `pairs show` and `pairs add` take its file.
     """
-    recipe.write(folder / "recipe.yaml")
+    recipe.write(folder / RECIPE)
     if pair is not None and not (folder / PAIR).is_file():
         pair.write(folder / PAIR)
     if not (folder / OPTIONS).is_file():
-        _write_json(folder / OPTIONS, {"compare_scratch": compare_scratch})
+        began = {"run_key": new_run_key(), "began_ms": time.time_ns() // 1_000_000}
+        _write_json(folder / OPTIONS, {"compare_scratch": compare_scratch, **began})
     return read_options(folder)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from going on with the same run while this one does.
+
+    Raises:
+        UserError: another process is at it.
+    """
+    lock = ProcessLock(folder / LOCK)
+    if not lock.acquire():
+        raise UserError(
+            f"The run {folder} is going on in another process; wait until that has ended, or start "
+            "a new run."
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remember(folder: Path, **options: Any) -> None:
@@ -94,6 +124,8 @@ def write_results(result: RunResult) -> None:
     with replacing(folder / "curves.csv") as temporary:
         columns = None if rows else ["training", "step"]
         pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
+    if result.columns:
+        write_image_figures(folder, result.columns)
     if recipe.evaluation.figures and result.columns:
         examined = {
             titles[name]: (column.examined, column.scores.threshold)
@@ -114,7 +146,7 @@ def write_results(result: RunResult) -> None:
         )
         shown = result.plan.test[: recipe.evaluation.overlays]
         write_overlays(folder / "overlays", shown, examined, radius_um=radius_um)
-    _write_json(folder / "metrics.json", result.as_dict())
+    _write_json(folder / METRICS, result.as_dict())
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

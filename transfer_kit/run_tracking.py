@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transfer_kit.data.dataset import Dataset
-from transfer_kit.data.sample import Sample
+from transfer_kit.files import replacing
 from transfer_kit.freeze_forms import write_freeze
 from transfer_kit.gamma_forms import write_gamma
+from transfer_kit.image_figures import IMAGES
 from transfer_kit.pair_choice import TABLES
 from transfer_kit.plan import Plan
-from transfer_kit.run_folder import PAIR
+from transfer_kit.run_data import DATA, DataPart, data_of, digests_by_context, write_data
+from transfer_kit.run_folder import ENVIRONMENT, PAIR
 from transfer_kit.tracking import TrackedRun
-from transfer_kit.training.record import AUXILIARY, describe_data
+from transfer_kit.tracking.environment import describe_environment
 
 if TYPE_CHECKING:
     from transfer_kit.run import Column, RunResult
@@ -64,42 +66,53 @@ def _tags_of_mixture(plan: Plan) -> dict[str, str]:
 
 
 def tag_as_compared(one: TrackedRun, other: TrackedRun) -> None:
-    """Let two runs name each other by `compared_with`, where MLflow has given them identifiers."""
-    for tracked, compared in ((one, other), (other, one)):
-        if compared.run_id:
-            tracked.log_tags({"compared_with": compared.run_id})
+    """Let two runs name each other by `compared_with`."""
+    one.log_link("compared_with", other)
+    other.log_link("compared_with", one)
 
 
-def log_inputs(plan: Plan, tracked: TrackedRun) -> None:
-    """The recipe as parameters, and the data as dataset inputs."""
+def log_environment(folder: Path, tracked: TrackedRun, device: str) -> None:
+    """Packages, commit, device and threads, and from now on load and memory of the machine.
+
+    Args:
+        folder: Of the run, where `environment.json` is written.
+        tracked: The run.
+        device: That computes, as torch names it.
+    """
+    environment = describe_environment(device)
+    with replacing(folder / ENVIRONMENT) as temporary:
+        temporary.write_text(json.dumps(environment.as_dict(), indent=2), encoding="utf-8")
+    tracked.log_tags(environment.as_tags())
+    tracked.watch_system()
+
+
+def log_inputs(plan: Plan, folder: Path, tracked: TrackedRun) -> None:
+    """The recipe as parameters, and the data as dataset inputs, by content."""
     params = plan.recipe.model_dump(mode="json")
     # A schedule or a table is one parameter, not one for each of its entries.
     params["freeze"] = write_freeze(plan.recipe.freeze)
     params["auxiliary"]["gamma"] = write_gamma(plan.recipe.auxiliary.gamma)
     params["auxiliary"] |= {name: json.dumps(params["auxiliary"][name]) for name in TABLES}
     tracked.log_params(params)
-    for target in plan.targets:
-        for context, samples in (
-            ("training", plan.train),
-            ("validation", plan.validation),
-            ("testing", plan.test),
-        ):
-            _log_dataset(tracked, target, samples, context)
-    for source in plan.auxiliary:
-        for dataset in source.datasets:
-            context = "replay" if source.is_replay else AUXILIARY
-            _log_dataset(tracked, dataset, source.samples, context)
+    parts = data_of(plan)
+    write_data(folder, parts)
+    log_data(parts, tracked)
 
 
-def _log_dataset(
-    tracked: TrackedRun, target: Dataset, samples: Sequence[Sample], context: str
-) -> None:
-    for part in describe_data([target], samples, context):
+def log_data(parts: Sequence[DataPart], tracked: TrackedRun) -> None:
+    """Data as inputs of the run, and as tags that tell at a glance whether they are the same.
+
+    The tags `data.training`, `data.testing` and so on are equal in two runs where both used the
+    same images with the same annotations.
+    """
+    digests = digests_by_context(parts)
+    tracked.log_tags({f"data.{context}": digest for context, digest in digests.items()})
+    for part in parts:
         tracked.log_dataset(
             part.dataset,
             part.digest,
-            context,
-            source=str(target.root),
+            part.context,
+            source=part.source,
             n_images=part.n_images,
             n_nuclei=part.n_nuclei,
         )
@@ -121,7 +134,8 @@ def log_outputs(result: RunResult, tracked: TrackedRun) -> None:
             {f"{where}/f1_before": part.before.f1, f"{where}/f1_after": part.after.f1}
         )
     pair = [] if result.plan.pair is None else [PAIR]
-    for name in ("recipe.yaml", *pair, "metrics.json", "curves.csv"):
+    of_images = [IMAGES] if result.columns else []
+    for name in ("recipe.yaml", *pair, ENVIRONMENT, DATA, "metrics.json", "curves.csv", *of_images):
         tracked.log_artifact(result.folder / name)
     for name in ("figures", "overlays"):
         for file in sorted((result.folder / name).glob("*.png")):

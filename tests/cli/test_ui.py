@@ -17,6 +17,7 @@ from transfer_kit.cli.ui import ui
 from transfer_kit.errors import UserError
 from transfer_kit.tracking import server
 from transfer_kit.tracking.operations import End, MetricValue, Start, to_line
+from transfer_kit.tracking.outbox import unsent_lock
 
 pytest_plugins = ["mlflow_stores"]
 
@@ -194,6 +195,8 @@ def test_what_was_unsent_is_sent_first(tracking, monkeypatch, port, capsys):
         file = Path("runs") / name / "unsent.jsonl"
         file.parent.mkdir(parents=True)
         file.write_text("".join(f"{to_line(each)}\n" for each in operations))
+    lock = unsent_lock(Path("runs/going-on/unsent.jsonl"))
+    assert lock.acquire()
     monkeypatch.setattr(server, "_command", lambda *_: ["false"])
     with pytest.raises(UserError, match="ended at once"):
         ui(port=port, no_browser=True, unsent=True)
@@ -201,8 +204,9 @@ def test_what_was_unsent_is_sent_first(tracking, monkeypatch, port, capsys):
     assert (stored.info.run_name, stored.data.metrics) == ("lost", {"f1": 0.5})
     assert not Path("runs/ended/unsent.jsonl").exists()
     assert Path("runs/going-on/unsent.jsonl").exists()
+    lock.release()
     said = capsys.readouterr().err
-    assert "runs/ended/unsent.jsonl: sent" in said
+    assert "runs/ended/unsent.jsonl: 2 records sent" in said
     assert "runs/going-on/unsent.jsonl: left to its run" in said
 
 

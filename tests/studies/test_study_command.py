@@ -57,6 +57,13 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on_and_nothing_runs_again(
     parents = {runs[name].data.tags["mlflow.parentRunId"] for name in ("freeze=0", "freeze=2")}
     assert parents == {runs["mine"].info.run_id}
     assert 0 <= runs["freeze=2"].data.metrics["test/f1"] <= 1
+    trials = [runs[name].data for name in ("freeze=0", "freeze=2")]
+    for trial in trials:
+        assert trial.tags["device"]
+        assert trial.metrics["system/cpu_utilization_percentage"] >= 0
+    assert len({trial.tags["data.training"] for trial in trials}) == 1
+    contexts = {each.tags[0].value for each in runs["freeze=0"].inputs.dataset_inputs}
+    assert {"training", "testing"} <= contexts
 
 
 def test_a_table_trains_nothing(mine, lab):

@@ -16,7 +16,7 @@ from transfer_kit.tracking.operations import (
     read_lines,
     to_line,
 )
-from transfer_kit.tracking.outbox import Outbox
+from transfer_kit.tracking.outbox import Outbox, unsent_lock
 
 START = Start("", "1", "name", {"base": "breast"}, 5)
 
@@ -69,7 +69,7 @@ def test_what_could_not_be_sent_arrives_later_in_order(tmp_path, caplog):
     assert len(caplog.records) == 1
     said = caplog.records[0].getMessage()
     assert "the training goes on" in said
-    assert "transfer-kit ui --send-unsent" in said
+    assert "transfer-kit runs sync" in said
     assert "secret" not in said
 
 
@@ -105,6 +105,41 @@ def test_a_file_of_another_run_is_set_aside(tmp_path):
     box.close()
     assert store.got == []
     assert read_lines(tmp_path / "unsent-abc.jsonl") == other
+
+
+def test_a_file_that_another_process_is_sending_is_left_to_it(tmp_path):
+    file = tmp_path / "unsent.jsonl"
+    left = [START, *metrics(2)]
+    file.write_text("".join(f"{to_line(each)}\n" for each in left))
+    theirs = unsent_lock(file)
+    assert theirs.acquire()
+    box = outbox(Store(down=10**6), file)
+    box.put(ParamValue("later", "1"))
+    box.open()
+    assert not box.close()
+    theirs.release()
+    assert read_lines(file) == left
+    (own,) = set(tmp_path.glob("unsent-*.jsonl"))
+    assert read_lines(own) == [START, ParamValue("later", "1")]
+
+
+@pytest.mark.parametrize("seconds", [0.6, 60.0])
+def test_a_slow_store_is_not_waited_for_when_the_run_has_ended(tmp_path, seconds):
+    class Slow(Store):
+        def send(self, batch):
+            time.sleep(seconds)
+            super().send(batch)
+
+    box = outbox(Slow(), tmp_path / "unsent.jsonl")
+    for n in range(50):  # alternating kinds: a request each
+        box.put(ParamValue(str(n), "x"))
+        box.put(metrics(1)[0])
+    box.open()
+    time.sleep(1.0)
+    began = time.monotonic()
+    assert not box.close(timeout_seconds=30.0, patience_seconds=1.0)
+    assert time.monotonic() - began < 15
+    assert len(read_lines(tmp_path / "unsent.jsonl")) > 50
 
 
 def test_one_refused_record_does_not_hold_the_others(tmp_path, caplog):

@@ -14,7 +14,7 @@ from transfer_kit.tracking.operations import (
     to_line,
 )
 from transfer_kit.tracking.run import flattened
-from transfer_kit.tracking.store import send_unsent
+from transfer_kit.tracking.unsent import send_unsent
 
 pytest_plugins = ["mlflow_stores"]
 
@@ -228,7 +228,8 @@ def test_a_server_that_dies_during_the_run_costs_nothing_but_a_file(
     assert "secret" not in caplog.text
 
     file = working / "runs" / "lost" / "unsent.jsonl"
-    assert send_unsent(file, tracking.client, store=tracking.store) == 0
+    (sent,) = send_unsent([file], tracking.client, store=tracking.store, anywhere=True)
+    assert (sent.n_unsent, sent.why) == (0, "")
     assert not file.exists()
     (stored,) = tracking.client.search_runs([tracking.experiment_id])
     assert stored.info.status == "FINISHED"
@@ -240,4 +241,4 @@ def test_a_server_that_dies_during_the_run_costs_nothing_but_a_file(
 def test_a_file_that_names_no_run_is_refused(tmp_path):
     (tmp_path / "unsent.jsonl").write_text(to_line(MetricValue("loss", 1.0, 1, 1)))
     with pytest.raises(UserError, match="does not say which run it belongs to; delete it"):
-        send_unsent(tmp_path / "unsent.jsonl", None, store="x")
+        list(send_unsent([tmp_path / "unsent.jsonl"], None, store="x"))

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import logging
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from transfer_kit.errors import UserError
 from transfer_kit.tracking import open_tracking
-from transfer_kit.tracking.store import newest_experiment
+from transfer_kit.tracking.experiments import newest_experiment
 
 pytest_plugins = ["mlflow_stores"]
 
@@ -48,17 +51,73 @@ def test_the_newest_run_tells_the_experiment_to_show(tracking):
     assert newest_experiment(tracking.client) == other.experiment_id
 
 
-def test_a_dead_server_is_told_before_the_training_and_without_the_password(
-    monkeypatch, closed_port, impatient
+def test_a_dead_server_is_told_before_the_training_which_goes_on(
+    monkeypatch, closed_port, impatient, caplog
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:secret@127.0.0.1:{closed_port}")
-    with pytest.raises(UserError) as told:
-        open_tracking("eye")
-    assert str(told.value) == (
+    with caplog.at_level(logging.WARNING):
+        tracking = open_tracking("eye")
+    assert (tracking.experiment, tracking.experiment_id) == ("eye", "")
+    (said,) = [each.getMessage() for each in caplog.records]
+    assert said == (
         f"The MLflow server http://***@127.0.0.1:{closed_port} does not answer (Connection "
-        "refused); start it, or unset MLFLOW_TRACKING_URI to store runs in mlflow.db of the "
-        "working folder."
+        "refused); the training goes on, and what it says is kept in its run folder: it is tried "
+        "again, and `transfer-kit runs sync` sends it later."
     )
+
+
+def answering(status, body, seconds=0.0):
+    """A server on a free port that gives every request the same answer."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            time.sleep(seconds)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the library's name
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def test_a_server_that_takes_long_is_not_waited_for(monkeypatch, caplog):
+    server = answering(200, b"{}", seconds=20.0)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr("transfer_kit.tracking.store.ANSWER_SECONDS", 0.3)
+    with caplog.at_level(logging.WARNING):
+        began = time.monotonic()
+        tracking = open_tracking("eye")
+        took = time.monotonic() - began
+    assert tracking.experiment_id == ""
+    assert took < 15
+    assert "does not answer (nothing in 0.3 s); the training goes on" in caplog.text
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_refuses_our_password_is_told_without_it(monkeypatch, status):
+    server = answering(status, b"who are you?")
+    address = f"http://ann:secret@127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setattr("transfer_kit.tracking.store.ANSWER_SECONDS", 60.0)
+    with pytest.raises(UserError, match=r"refuses to be used .*; check the address, user") as told:
+        open_tracking("eye")
+    assert "secret" not in str(told.value)
+
+
+def test_a_server_in_trouble_does_not_stop_a_training(monkeypatch, impatient, caplog):
+    server = answering(507, b"disk full")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr("transfer_kit.tracking.store.ANSWER_SECONDS", 60.0)
+    with caplog.at_level(logging.WARNING):
+        assert open_tracking("eye").experiment_id == ""
+    assert "the training goes on" in caplog.text
 
 
 def test_a_folder_of_files_is_refused_with_the_mend(monkeypatch):

@@ -8,8 +8,9 @@ import typer
 from typer.core import TyperGroup
 
 from transfer_kit import __version__
-from transfer_kit.cli import data, models, pairs
+from transfer_kit.cli import data, models, pairs, runs
 from transfer_kit.cli.adapt import adapt
+from transfer_kit.cli.compare import compare
 from transfer_kit.cli.doctor import doctor
 from transfer_kit.cli.evaluate import evaluate
 from transfer_kit.cli.faults import Stopped
@@ -18,6 +19,7 @@ from transfer_kit.cli.predict import predict
 from transfer_kit.cli.rank import rank
 from transfer_kit.cli.study import study
 from transfer_kit.cli.suggest import suggest
+from transfer_kit.cli.sweep import sweep
 from transfer_kit.cli.ui import ui
 
 
@@ -44,11 +46,14 @@ app.command()(adapt)
 app.command()(rank)
 app.command()(suggest)
 app.command()(study)
+app.command()(compare)
+app.command()(sweep)
 app.command()(evaluate)
 app.command()(predict)
 app.add_typer(data.app)
 app.add_typer(models.app)
 app.add_typer(pairs.app)
+app.add_typer(runs.app)
 app.command()(ui)
 app.command()(doctor)
 

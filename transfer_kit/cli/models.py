@@ -8,8 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from transfer_kit.cli import model_registry
+
 app = typer.Typer(
-    name="models", help="Detectors: list, show, add, verify, export.", no_args_is_help=True
+    name="models",
+    help="Detectors: list, show, add, verify, export; push, pull, promote in a registry.",
+    no_args_is_help=True,
 )
 
 Json = Annotated[bool, typer.Option("--json", help="The same for programs.")]
@@ -147,3 +151,6 @@ def export(
             f"Not in the file: it expects images already brought to the stain of its card by "
             f"{detector.card.normalise} (see docs/stain.md)."
         )
+
+
+model_registry.add_to(app)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from transfer_kit.cli.engines import Engine, EngineSet, words_of
 from transfer_kit.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from transfer_kit.engines import choose as engines
     from transfer_kit.studies.conduct import Prepared
     from transfer_kit.studies.outcome import Written
 
@@ -28,6 +30,8 @@ def study(
         Path, typer.Option(help="Of all that studies trained; shared by all of them.")
     ] = FOLDER,
     workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 1,
+    engine: Engine = "local",
+    engine_set: EngineSet = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A field of every trial, or the values of an axis: seed=[0,1]."),
@@ -50,6 +54,7 @@ def study(
         return
     from rich.console import Console
 
+    from transfer_kit.engines.choose import engine_of
     from transfer_kit.studies.conduct import prepare
     from transfer_kit.studies.finding import find_study
     from transfer_kit.studies.outcome import write_outcome
@@ -66,7 +71,9 @@ def study(
     told = Console(stderr=True)
     failed: dict[str, str] = {}
     if table is None:
-        failed = _conduct(prepared, workers, told, _again(name, folder, workers, set_, only))
+        again = _again(name, folder, workers, set_, only) + words_of(engine, engine_set)
+        chosen = engine_of(engine, engine_set or [], folder)
+        failed = _conduct(prepared, workers, chosen, told, again)
     written = write_outcome(prepared.found(), table or folder / path.stem, path.stem)
     if table is None:
         log_study(prepared, written, path.stem)
@@ -75,7 +82,9 @@ def study(
         raise typer.Exit(1)
 
 
-def _conduct(prepared: Prepared, workers: int, told: Console, again: str) -> dict[str, str]:
+def _conduct(
+    prepared: Prepared, workers: int, engine: engines.Engine, told: Console, again: str
+) -> dict[str, str]:
     """Carry out what is left, a line a trial; gives the errors of those that failed."""
     from transfer_kit.cli.faults import Stopped
     from transfer_kit.studies.conduct import LOG, conduct
@@ -87,7 +96,7 @@ def _conduct(prepared: Prepared, workers: int, told: Console, again: str) -> dic
         told.print(f"Their progress: {log}", highlight=False, soft_wrap=True)
     failed: dict[str, str] = {}
     try:
-        for number, outcome in enumerate(conduct(prepared, workers=workers), 1):
+        for number, outcome in enumerate(conduct(prepared, workers=workers, engine=engine), 1):
             said = outcome.error or "done"
             line = f"{number}/{left} {outcome.task.name}: {said}"
             told.print(line, highlight=False, markup=False, soft_wrap=True)

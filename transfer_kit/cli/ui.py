@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from transfer_kit.errors import UserError
-from transfer_kit.wording import counted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-# The outbox of a run that still goes on writes its file anew at least this often.
-STILL_TRYING_SECONDS = 120
 
 
 def ui(
@@ -41,12 +36,12 @@ def ui(
     ] = False,
 ) -> None:
     """Look at runs side by side in the browser; Ctrl-C ends it (exit code 0)."""
+    from transfer_kit.tracking.experiments import newest_experiment
     from transfer_kit.tracking.links import experiment_page, ui_root
     from transfer_kit.tracking.location import is_server, redacted
     from transfer_kit.tracking.server import serving
-    from transfer_kit.tracking.store import newest_experiment
 
-    uri = _chosen_store(store)
+    uri = chosen_store(store)
     client = _client(uri, unsent)
     if unsent:
         _send_unsent(client, uri)
@@ -66,7 +61,12 @@ def ui(
             raise UserError("The MLflow server ended by itself; start `transfer-kit ui` again.")
 
 
-def _chosen_store(store: str | None) -> str:
+def chosen_store(store: str | None) -> str:
+    """The address that `--store` names, else MLflow's own variable or the working folder.
+
+    Raises:
+        UserError: MLflow does not know such an address.
+    """
     from transfer_kit.tracking.location import checked_uri, sqlite_uri, store_uri
 
     if store is None:
@@ -91,17 +91,11 @@ def _no_runs(where: str) -> str:
 
 
 def _send_unsent(client: MlflowClient, uri: str) -> None:
-    from transfer_kit.tracking.operations import End, read_lines
-    from transfer_kit.tracking.store import send_unsent
+    from transfer_kit.cli.tell_sent import in_words
+    from transfer_kit.tracking.unsent import send_unsent, unsent_files
 
-    for file in sorted(Path("runs").glob("**/unsent*.jsonl")):
-        ended = any(isinstance(each, End) for each in read_lines(file))
-        if not ended and time.time() - file.stat().st_mtime < STILL_TRYING_SECONDS:
-            print(f"{file}: left to its run, which may still be going on", file=sys.stderr)
-            continue
-        left = send_unsent(file, client, store=uri)
-        said = f"{counted(left, 'record')} still unsent" if left else "sent"
-        print(f"{file}: {said}", file=sys.stderr)
+    for sent in send_unsent(unsent_files([Path("runs")]), client, store=uri):
+        print(in_words(sent), file=sys.stderr)
 
 
 def _show(page: str, *, browser: bool) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours (2008), told apart with any colour vision; lines differ in dash as well.
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1)), "-.")
+DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1)), "-.")
 
 
 def precision_recall_figure(
@@ -90,7 +90,7 @@ def learning_curves(
             values,
             label=label,
             color=_colour(number),
-            linestyle=_DASHES[number % len(_DASHES)],
+            linestyle=DASHES[number % len(DASHES)],
             linewidth=1.8,
         )
         axes.plot(steps[best], values[best], marker="o", color=_colour(number), clip_on=False)
@@ -113,7 +113,7 @@ def _draw_curve(axes: Axes, curve: PrecisionRecallCurve, name: str, number: int)
         precision,
         label=label,
         color=_colour(number),
-        linestyle=_DASHES[number % len(_DASHES)],
+        linestyle=DASHES[number % len(DASHES)],
         linewidth=1.8,
     )
 

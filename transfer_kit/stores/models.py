@@ -71,13 +71,22 @@ def add_model(detector: Detector, name: str, *, replace: bool = False) -> Stored
     Raises:
         UserError: the name is taken and `replace` is not given, or is no plain name.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UserError(f"{name!r} is no model name; use letters, digits, dots and dashes.")
-    folder = user_folder() / "models" / name
+    folder = user_folder() / "models" / check_model_name(name)
     if folder.exists() and not replace:
         raise UserError(f"A model {name} is in the store already; add --replace or another --name.")
     write_model(detector, name, folder)
     return StoredModel(name, folder, ships=False)
+
+
+def check_model_name(name: str) -> str:
+    """The name, where it can be a folder's.
+
+    Raises:
+        UserError: it is no plain name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(f"{name!r} is no model name; use letters, digits, dots and dashes.")
+    return name
 
 
 def write_model(detector: Detector, name: str, folder: Path, *, half: bool = False) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from transfer_kit.errors import UserError, nearest_hint
 from transfer_kit.stores.locations import shipped
 
+SWEEPS = "sweeps"
+"""The folder of recipes with a space to be searched, which `transfer-kit sweep` reads."""
+
 
 def find_recipe(name: str) -> Path:
     """The file of a recipe: a path, or a shipped name such as `everyday/finetune`.
@@ -18,7 +21,7 @@ def find_recipe(name: str) -> Path:
         return Path(name)
     folder = shipped("recipes")
     path = folder / f"{name}.yaml"
-    if path.is_file():
+    if path.is_file() and SWEEPS not in Path(name).parts:
         return path
     if name.endswith((".yaml", ".yml")):
         raise UserError(f"There is no recipe file {name}; check the path.")
@@ -28,4 +31,5 @@ def find_recipe(name: str) -> Path:
 def list_recipes() -> list[str]:
     """Names of the shipped recipes."""
     folder = shipped("recipes")
-    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
+    paths = (path.relative_to(folder) for path in folder.rglob("*.yaml"))
+    return sorted(str(path.with_suffix("")) for path in paths if path.parts[0] != SWEEPS)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from transfer_kit.engines.choose import Engine
+from transfer_kit.engines.local import run_all
+from transfer_kit.engines.outcome import Outcome
 from transfer_kit.studies.cache import Cache
 from transfer_kit.studies.found import Found
 from transfer_kit.studies.identity import Identities, digest
@@ -16,7 +19,6 @@ from transfer_kit.studies.study import Study
 from transfer_kit.studies.task import Task, Tasks, tasks_of
 from transfer_kit.studies.trials import only, trials_of
 from transfer_kit.studies.work import carry_out
-from transfer_kit.studies.workers import Outcome, run_all
 
 LOG = "workers.log"
 
@@ -77,7 +79,9 @@ def prepare(study: Study, folder: Path, *, pattern: str | None = None) -> Prepar
     return Prepared(study, tasks_of(study, trials, cache, data), cache, len(every), data)
 
 
-def conduct(prepared: Prepared, *, workers: int) -> Iterator[Outcome[Task]]:
+def conduct(
+    prepared: Prepared, *, workers: int, engine: Engine = run_all
+) -> Iterator[Outcome[Task]]:
     """Carry out what is left of a study, data and bases first; gives each outcome as it comes.
 
     A trial that fails does not stop the others; those that start from a base that failed are not
@@ -85,10 +89,11 @@ def conduct(prepared: Prepared, *, workers: int) -> Iterator[Outcome[Task]]:
 
     Args:
         prepared: From `prepare`.
-        workers: Processes at a time.
+        workers: Processes, or tasks of a cluster, at a time.
+        engine: Where they run.
 
     Raises:
-        UserError: a dataset cannot be made.
+        UserError: a dataset cannot be made, or the engine cannot be used.
     """
     cache = prepared.cache
     waiting = prepared.waiting
@@ -100,7 +105,7 @@ def conduct(prepared: Prepared, *, workers: int) -> Iterator[Outcome[Task]]:
         if any(_is_left(base, cache) and str(_path(base, cache)) in needed for base in chain)
     ]
     lost: dict[str, str] = {}
-    for outcome in _run(chains, cache, workers):
+    for outcome in _run(chains, cache, workers, engine):
         if outcome.error:
             lost |= {str(_path(base, cache)): base.name for base in outcome.task}
         yield Outcome(outcome.task[-1], outcome.error)
@@ -110,7 +115,7 @@ def conduct(prepared: Prepared, *, workers: int) -> Iterator[Outcome[Task]]:
             yield Outcome(task, f"its {lost[task.recipe.base]} could not be trained.")
         else:
             begun.append((task,))
-    for outcome in _run(begun, cache, workers):
+    for outcome in _run(begun, cache, workers, engine):
         yield Outcome(outcome.task[-1], outcome.error)
 
 
@@ -123,10 +128,13 @@ def make_all_data(prepared: Prepared) -> None:
 
 
 def _run(
-    jobs: Sequence[tuple[Task, ...]], cache: Cache, workers: int
+    jobs: Sequence[tuple[Task, ...]], cache: Cache, workers: int, engine: Engine
 ) -> Iterator[Outcome[tuple[Task, ...]]]:
-    work = partial(carry_out_each, folder=cache.folder)
-    return run_all(jobs, work, workers=min(workers, max(1, len(jobs))), log=cache.folder / LOG)
+    # Absolute, so that a process that was begun elsewhere finds it.
+    work = partial(carry_out_each, folder=cache.folder.absolute())
+    if not jobs:
+        return iter(())
+    return engine(jobs, work, workers=min(workers, len(jobs)), log=cache.folder / LOG)
 
 
 def carry_out_each(tasks: tuple[Task, ...], folder: Path) -> None:

@@ -24,6 +24,11 @@ def find_study(name: str) -> Path:
     raise UserError(f"There is no study {name!r}. {nearest_hint(name, list_studies())}")
 
 
+def is_study(name: str) -> bool:
+    """Whether a name or path is one that `find_study` would look for."""
+    return name.endswith((".yaml", ".yml")) or name in list_studies()
+
+
 def list_studies() -> list[str]:
     """Names of the shipped studies."""
     return sorted(path.stem for path in shipped("studies").glob("*.yaml"))

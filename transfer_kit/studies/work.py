@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from transfer_kit.pair_choice import targets_of
 from transfer_kit.plan import find_held_out, make_plan, refuse_leak
 from transfer_kit.ranking import rank_bases
 from transfer_kit.recipe import Recipe
+from transfer_kit.run_data import data_of
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
 from transfer_kit.studies.cache import CHECKPOINTS, DETECTOR, RESULT, Cache, Document, kept
@@ -31,6 +33,9 @@ from transfer_kit.studies.task import (
     Task,
     tables_of,
 )
+from transfer_kit.tracking.environment import describe_environment
+from transfer_kit.tracking.system_metrics import Sample as SystemSample
+from transfer_kit.tracking.system_metrics import SystemMetrics
 
 
 def carry_out(task: Task, folder: Path) -> None:
@@ -69,7 +74,9 @@ def _trained(task: Task, cache: Cache) -> Document:
         (own / f".{CHECKPOINTS}").rename(checkpoints)
     task.recipe.write(own / "recipe.yaml")
     cpu = time.process_time()
-    plan, trained = learn(task.recipe, checkpoints, title=task.name)
+    seen: list[SystemSample] = []
+    with SystemMetrics(seen.append, began_ms=time.time_ns() // 1_000_000):
+        plan, trained = learn(task.recipe, checkpoints, title=task.name)
     scores = _scores(trained.detector, plan.test, plan.recipe)
     describe(plan, trained, scores, f"study-{task.key}")
     trained.detector.save(own / DETECTOR)
@@ -87,6 +94,9 @@ def _trained(task: Task, cache: Cache) -> Document:
         "curve": list(trained.curve),
         "notes": list(plan.notes),
         "test": _as_document(scores),
+        "environment": describe_environment(str(trained.detector.device)).as_dict(),
+        "system": [sample._asdict() for sample in seen],
+        "data": [asdict(part) for part in data_of(plan)],
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
+import os
 import re
 import shutil
 import tempfile
@@ -14,17 +16,46 @@ import transfer_kit
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+WEIGHTS = "detector.safetensors"
+"""The file in a model's folder `data` that holds weights and card."""
+
 
 def log_detector(
     client: MlflowClient, weights: Path, name: str, *, run_id: str, experiment_id: str
 ) -> str:
     """Log a weights file as a model of a run; returns the model's identifier.
 
-    The model holds the safetensors file and transfer-kit's own code, no pickle.
+    The model holds the safetensors file and transfer-kit's own code, no pickle. A run has one model
+    of a name: where it is there already, nothing is logged again, and what an interruption left of
+    one is deleted.
     """
     from mlflow.entities import LoggedModelOutput
 
-    model = client.create_logged_model(experiment_id, name, run_id, model_type="nucleus detector")
+    if not weights.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(weights))
+    model_id = _logged(client, name, run_id=run_id, experiment_id=experiment_id)
+    if not model_id:
+        model_id = upload_detector(client, weights, name, run_id=run_id, experiment=experiment_id)
+    known = client.get_run(run_id).outputs
+    linked = {each.model_id for each in known.model_outputs} if known else set()
+    if model_id not in linked:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    return model_id
+
+
+def upload_detector(
+    client: MlflowClient, weights: Path, name: str, *, run_id: str | None, experiment: str
+) -> str:
+    """Make a logged model of a weights file; returns its identifier.
+
+    Args:
+        client: Of the store.
+        weights: A detector's safetensors file.
+        name: Of the model.
+        run_id: The run that it came from, where there is one.
+        experiment: Identifier of the experiment that it belongs to.
+    """
+    model = client.create_logged_model(experiment, name, run_id, model_type="nucleus detector")
     try:
         with tempfile.TemporaryDirectory(prefix="transfer-kit-model-") as folder:
             saved = Path(folder) / "model"
@@ -34,11 +65,24 @@ def log_detector(
         client.finalize_logged_model(model.model_id, "FAILED")
         raise
     client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
 
 
-def _save(weights: Path, folder: Path, name: str, *, run_id: str, model_id: str) -> None:
+def _logged(client: MlflowClient, name: str, *, run_id: str, experiment_id: str) -> str:
+    """The run's whole model of this name, or ""; models that were not finished are deleted."""
+    models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    ready = ""
+    for model in models:
+        if model.name != name:
+            continue
+        if str(model.status) == "READY":
+            ready = str(model.model_id)
+        else:
+            client.delete_logged_model(model.model_id)
+    return ready
+
+
+def _save(weights: Path, folder: Path, name: str, *, run_id: str | None, model_id: str) -> None:
     import mlflow.pyfunc
     from mlflow.models import Model
 

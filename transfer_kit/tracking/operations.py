@@ -8,13 +8,30 @@ from typing import Any, NamedTuple
 
 
 class Start(NamedTuple):
-    """The run begins, or goes on where `run_id` is given."""
+    """The run begins, or goes on where `run_id` is given or a run with its `key` is there.
+
+    Attributes:
+        run_id: MLflow's identifier; empty until MLflow has given one.
+        experiment_id: MLflow's identifier; empty where the store had not answered yet.
+        name: As the tables show it.
+        tags: That the run starts with.
+        time_ms: When it began.
+        key: Our own identifier, by which a run is found again that MLflow made without our hearing
+            of it. Empty in files of older versions.
+        experiment: Its name.
+        parent_key: The key of the run that it is nested in.
+        store: Address of the store, redacted.
+    """
 
     run_id: str
     experiment_id: str
     name: str
     tags: dict[str, str]
     time_ms: int
+    key: str = ""
+    experiment: str = ""
+    parent_key: str = ""
+    store: str = ""
 
 
 class MetricValue(NamedTuple):
@@ -38,6 +55,13 @@ class TagValue(NamedTuple):
 
     key: str
     value: str
+
+
+class LinkTag(NamedTuple):
+    """A tag that holds MLflow's identifier of another run, which is known by its key."""
+
+    key: str
+    run_key: str
 
 
 class DatasetUsed(NamedTuple):
@@ -73,7 +97,15 @@ class End(NamedTuple):
 
 
 Operation = (
-    Start | MetricValue | ParamValue | TagValue | DatasetUsed | ArtifactFile | DetectorFile | End
+    Start
+    | MetricValue
+    | ParamValue
+    | TagValue
+    | LinkTag
+    | DatasetUsed
+    | ArtifactFile
+    | DetectorFile
+    | End
 )
 
 MOST_AT_ONCE: dict[type, int] = {MetricValue: 500, ParamValue: 100, TagValue: 100, DatasetUsed: 100}
@@ -86,6 +118,7 @@ _KINDS: dict[str, Any] = {
         MetricValue,
         ParamValue,
         TagValue,
+        LinkTag,
         DatasetUsed,
         ArtifactFile,
         DetectorFile,

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
+import statistics
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
 from transfer_kit.files import replacing
+from transfer_kit.process_lock import ProcessLock
 from transfer_kit.tracking.faults import is_refusal, reason
 from transfer_kit.tracking.operations import (
     MOST_AT_ONCE,
+    ArtifactFile,
+    DetectorFile,
     MetricValue,
     Operation,
     Start,
@@ -23,13 +29,18 @@ from transfer_kit.tracking.operations import (
 log = logging.getLogger("transfer_kit.tracking")
 
 LONGEST_PAUSE_SECONDS = 60.0
+SLOW_SECONDS = 0.5
+"""A store whose requests take longer as a rule is not waited for when a run has ended."""
+PATIENCE_SECONDS = 5.0
+"""How long such a store, or a request without an answer, still gets at the end."""
 
 
 class Outbox:
     """Operations of one run on their way to MLflow.
 
     What cannot be sent stays in memory, is written to `file`, and is tried again; the file goes
-    when all of it has arrived. What MLflow refuses for good stays in the file.
+    when all of it has arrived. What MLflow refuses for good stays in the file. While there is
+    a file, a lock beside it tells other processes that this one looks after it.
 
     Args:
         send: Sends operations of one kind; raises where it cannot.
@@ -38,6 +49,7 @@ class Outbox:
         store: The address to name in the warning.
         seconds: The longest that an operation waits before it is sent.
         retry_seconds: Pause after a fault; doubles up to a minute.
+        lock: Of `file`, where the caller has it already.
     """
 
     def __init__(
@@ -49,6 +61,7 @@ class Outbox:
         store: str,
         seconds: float = 2.0,
         retry_seconds: float = 5.0,
+        lock: ProcessLock | None = None,
     ) -> None:
         self._send = send
         self._start = start
@@ -60,6 +73,13 @@ class Outbox:
         self._refused: list[Operation] = []
         self._warned: set[str] = set()
         self._guard = threading.Lock()
+        self._writing = threading.Lock()
+        self._lock = lock or unsent_lock(file)
+        self._request_seconds: deque[float] = deque(maxlen=20)
+        self._asked_at: float | None = None
+        self._asks_for_little = False
+        self._fault = ""
+        self._tried = threading.Event()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="mlflow-outbox", daemon=True)
@@ -67,20 +87,60 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._pending)
 
+    @property
+    def refused(self) -> list[Operation]:
+        """What MLflow will never take."""
+        return list(self._refused)
+
+    @property
+    def fault(self) -> str:
+        """Why the last attempt failed, without passwords; empty where it did not."""
+        return self._fault
+
     def open(self) -> None:
         """Take up what an earlier process left of this run, and begin to send."""
-        left = self._left_over() if self._file.exists() else []
+        self._take_up()
+        self._wake.set()
+        self._thread.start()
+
+    def wait_for_attempt(self, timeout_seconds: float) -> None:
+        """Wait until something was sent or could not be, but not longer than the timeout."""
+        self._tried.wait(timeout_seconds)
+
+    def send_all(self) -> None:
+        """Send everything now, in this thread, however long it takes; for a run that has ended."""
+        self._take_up()
+        self._warned |= {"unsent", "refused"}  # the caller tells, by `refused` and `fault`
+        try:
+            self._deliver()
+        finally:
+            self._lock.release()
+
+    def _take_up(self) -> None:
+        left = self._left_over() if self._file.exists() and self._has_file() else []
         with self._guard:
             n_starts = int(bool(self._pending) and isinstance(self._pending[0], Start))
             waiting = list(self._pending)
             self._pending = deque([*waiting[:n_starts], *left, *waiting[n_starts:]])
-        self._thread.start()
+
+    def _has_file(self) -> bool:
+        """Make the file ours; where another process is sending it just now, take another one."""
+        if self._lock.acquire():
+            return True
+        self._file = self._file.with_name(f"{self._file.stem}-{os.getpid()}.jsonl")
+        self._lock = unsent_lock(self._file)
+        self._lock.acquire()
+        return False
 
     def _left_over(self) -> list[Operation]:
         operations = read_lines(self._file)
-        runs = {each.run_id for each in operations if isinstance(each, Start)}
-        if runs - {"", self._start().run_id}:  # of another run: kept, not sent as this one's
-            self._file.replace(self._file.with_name(f"{self._file.stem}-{max(runs)}.jsonl"))
+        own = self._start()
+        others = [
+            each for each in operations if isinstance(each, Start) and not _same_run(each, own)
+        ]
+        if others:  # kept, not sent as this one's
+            name = f"{self._file.stem}-{others[0].run_id or others[0].key}.jsonl"
+            self._file.replace(self._file.with_name(name))
             return []
         return [each for each in operations if not isinstance(each, Start)]
 
@@ -91,17 +151,41 @@ class Outbox:
         if len(self._pending) >= MOST_AT_ONCE[MetricValue]:
             self._wake.set()
 
-    def close(self, timeout_seconds: float = 30.0) -> bool:
-        """Send what is left, else keep it in the file; whether all arrived."""
+    def close(
+        self, timeout_seconds: float = 30.0, patience_seconds: float = PATIENCE_SECONDS
+    ) -> bool:
+        """Send what is left, else keep it in the file; whether all arrived.
+
+        Args:
+            timeout_seconds: How long to wait for what is left.
+            patience_seconds: The same for a store that answers slowly or not at all.
+        """
         self._closing.set()
         self._wake.set()
+        limit = min(timeout_seconds, patience_seconds) if self._is_slow() else timeout_seconds
+        deadline = time.monotonic() + limit
         try:
-            self._thread.join(timeout_seconds)
+            while self._thread.is_alive() and time.monotonic() < deadline:
+                self._thread.join(0.05)
+                if self._is_stuck(patience_seconds):
+                    break
             return not self._pending
         finally:
             # Also where Ctrl-C ends the wait.
             if self._pending:
                 self._keep("it did not answer in time")
+            if not self._thread.is_alive():
+                self._lock.release()
+
+    def _is_slow(self) -> bool:
+        seconds = list(self._request_seconds)
+        return bool(self._fault) or (bool(seconds) and statistics.median(seconds) > SLOW_SECONDS)
+
+    def _is_stuck(self, patience_seconds: float) -> bool:
+        """Whether a small request has been without an answer for long."""
+        asked_at = self._asked_at
+        waits = asked_at is not None and time.monotonic() - asked_at > patience_seconds
+        return waits and self._asks_for_little
 
     def _work(self) -> None:
         pause = self._seconds
@@ -111,7 +195,9 @@ class Outbox:
             self._wake.clear()
             last = self._closing.is_set()
             arrived = self._deliver()
+            self._tried.set()
             if last:
+                self._lock.release()  # where `close` did not wait for this
                 return
             longer = min(max(self._retry_seconds, 2 * pause), LONGEST_PAUSE_SECONDS)
             pause = self._seconds if arrived else longer
@@ -122,11 +208,14 @@ class Outbox:
                 self._deliver_batch(batch)
             except Exception as error:
                 # Whatever goes wrong in tracking, the training goes on.
-                self._keep(reason(error))
+                self._fault = reason(error)
+                self._keep(self._fault)
                 return False
             with self._guard:
                 for _ in batch:
                     self._pending.popleft()
+            self._tried.set()
+        self._fault = ""
         if self._file.exists():
             self._write()
         return True
@@ -144,7 +233,7 @@ class Outbox:
 
     def _deliver_batch(self, batch: Sequence[Operation]) -> None:
         try:
-            self._send(batch)
+            self._ask(batch)
         except Exception as error:
             # Without its start no record of a run can be sent: it is kept until that succeeds.
             if isinstance(batch[0], Start) or not is_refusal(error):
@@ -155,6 +244,17 @@ class Outbox:
                 self._deliver_batch(batch[len(batch) // 2 :])
             else:
                 self._refuse(batch, reason(error))
+
+    def _ask(self, batch: Sequence[Operation]) -> None:
+        """Send, and note how long the store takes; files are no measure of that."""
+        self._asks_for_little = not isinstance(batch[0], ArtifactFile | DetectorFile)
+        self._asked_at = began = time.monotonic()
+        try:
+            self._send(batch)
+            if self._asks_for_little:
+                self._request_seconds.append(time.monotonic() - began)
+        finally:
+            self._asked_at = None
 
     def _refuse(self, batch: Sequence[Operation], why: str) -> None:
         self._refused.extend(batch)
@@ -171,25 +271,40 @@ class Outbox:
             "unsent",
             f"The MLflow store {self._store} cannot be written to ({why}); the training goes on, "
             f"and what is unsent is kept in {self._file}: it is tried again, and "
-            "`transfer-kit ui --send-unsent` sends it later.",
+            "`transfer-kit runs sync` sends it later.",
         )
 
     def _write(self) -> None:
         """The file holds exactly what has not arrived; there is none where all has."""
-        with self._guard:
-            kept = [*self._refused, *self._pending]
-        try:
-            if not kept:
-                self._file.unlink(missing_ok=True)
-                return
-            first = [] if isinstance(kept[0], Start) else [self._start()]
-            with replacing(self._file) as temporary:
-                text = "".join(f"{to_line(operation)}\n" for operation in [*first, *kept])
-                temporary.write_text(text, encoding="utf-8")
-        except Exception as error:
-            self._warn("file", f"What MLflow did not take cannot be kept in a file either: {error}")
+        with self._writing:
+            with self._guard:
+                kept = [*self._refused, *self._pending]
+            try:
+                if not kept:
+                    self._file.unlink(missing_ok=True)
+                    return
+                self._has_file()
+                first = [] if isinstance(kept[0], Start) else [self._start()]
+                with replacing(self._file) as temporary:
+                    text = "".join(f"{to_line(operation)}\n" for operation in [*first, *kept])
+                    temporary.write_text(text, encoding="utf-8")
+            except Exception as error:
+                self._warn(
+                    "file", f"What MLflow did not take cannot be kept in a file either: {error}"
+                )
 
     def _warn(self, about: str, sentence: str) -> None:
         if about not in self._warned:
             self._warned.add(about)
             log.warning(sentence)
+
+
+def unsent_lock(file: Path) -> ProcessLock:
+    """Held by the process that looks after a file of unsent records: a training or a sync."""
+    return ProcessLock(file.with_name(f".{file.stem}.lock"))
+
+
+def _same_run(left: Start, own: Start) -> bool:
+    if left.key and own.key:
+        return left.key == own.key
+    return left.run_id in ("", own.run_id)

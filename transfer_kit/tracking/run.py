@@ -15,18 +15,24 @@ from transfer_kit.tracking.operations import (
     DatasetUsed,
     DetectorFile,
     End,
+    LinkTag,
     MetricValue,
     ParamValue,
     Start,
     TagValue,
 )
-from transfer_kit.tracking.outbox import Outbox
+from transfer_kit.tracking.outbox import PATIENCE_SECONDS, Outbox
 from transfer_kit.tracking.sender import Sender
+from transfer_kit.tracking.system_metrics import Sample, SystemMetrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNSENT = "unsent.jsonl"
+START_SECONDS = 30.0
+"""How long a store on this machine gets to begin a run."""
+END_SECONDS = 30.0
+"""How long a store that answers well gets for what is left at the end: the detector, mostly."""
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
 LONGEST_KEY = 250
@@ -41,21 +47,49 @@ class TrackedRun:
     The block's end sends what is left and closes the run: FINISHED, FAILED after an error, KILLED
     after Ctrl-C or SIGTERM. No method raises because of MLflow; see `Outbox` for what is kept.
 
+    Args:
+        sender: To the store.
+        start: How the run begins.
+        folder: See below.
+        wait_seconds: How long to wait for the run's identifier.
+        end_seconds: How long to wait at the end for what is left.
+        patience_seconds: The same for a store that answers slowly or not at all.
+        began_ms: When the run first began, which its system metrics count from.
+
     Attributes:
         folder: The run's folder: figures and, after a fault, `unsent.jsonl` are written there.
     """
 
-    def __init__(self, sender: Sender, start: Start, folder: Path, *, store: str) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        start: Start,
+        folder: Path,
+        *,
+        wait_seconds: float = START_SECONDS,
+        end_seconds: float = END_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+        began_ms: int | None = None,
+    ) -> None:
         self.folder = folder
         self._sender = sender
         self._start = start
+        self._wait_seconds = wait_seconds
+        self._end_seconds = end_seconds
+        self._patience_seconds = patience_seconds
         self._status: str | None = None
-        self._outbox = Outbox(sender.send, self._started, folder / UNSENT, store=store)
+        self._outbox = Outbox(sender.send, self._started, folder / UNSENT, store=start.store)
+        self._system = SystemMetrics(self.log_system, began_ms=began_ms or start.time_ms)
 
     @property
     def run_id(self) -> str:
         """MLflow's identifier; empty while the store could not be reached since the start."""
         return self._sender.run_id
+
+    @property
+    def key(self) -> str:
+        """Our own identifier, which is known from the start."""
+        return self._start.key
 
     @property
     def n_unsent(self) -> int:
@@ -77,6 +111,15 @@ class TrackedRun:
         """Tags in addition to those that the run started with."""
         for key, value in tags.items():
             self._outbox.put(TagValue(_key(key), _cut(str(value), LONGEST_TAG)))
+
+    def log_link(self, tag: str, other: TrackedRun) -> None:
+        """A tag that holds the identifier of another run, also where MLflow has yet to give it."""
+        self._outbox.put(LinkTag(_key(tag), other.key))
+
+    def log_system(self, sample: Sample) -> None:
+        """Load and memory of the machine at one moment."""
+        for key, value in sample.values.items():
+            self._outbox.put(MetricValue(_key(key), value, sample.step, sample.time_ms))
 
     def log_dataset(
         self, name: str, digest: str, context: str, *, source: str, n_images: int, n_nuclei: int
@@ -121,13 +164,18 @@ class TrackedRun:
             raise ValueError(f"status must be FINISHED, FAILED or KILLED, but got {status!r}")
         self._status = status
 
+    def wait_until_begun(self, timeout_seconds: float = START_SECONDS) -> None:
+        """Wait until MLflow has given the run its identifier, but not longer than the timeout."""
+        self._outbox.wait_for_attempt(timeout_seconds)
+
+    def watch_system(self) -> None:
+        """From now to the block's end, log the load and memory of the machine."""
+        self._system.start()
+
     def __enter__(self) -> TrackedRun:
-        try:
-            self._sender.send([self._start])
-        except Exception:
-            # The outbox tries again, says so, and keeps what follows until the run exists.
-            self._outbox.put(self._start)
+        self._outbox.put(self._start)
         self._outbox.open()
+        self._outbox.wait_for_attempt(self._wait_seconds)
         return self
 
     def __exit__(
@@ -136,11 +184,15 @@ class TrackedRun:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._system.stop()
         self._outbox.put(End(self._status or _status_after(error), _now_ms()))
-        self._outbox.close()
+        self._outbox.close(self._end_seconds, self._patience_seconds)
 
     def _started(self) -> Start:
-        return self._start._replace(run_id=self.run_id)
+        return self._start._replace(
+            run_id=self.run_id or self._start.run_id,
+            experiment_id=self._sender.experiment_id or self._start.experiment_id,
+        )
 
 
 def flattened(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

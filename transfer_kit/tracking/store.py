@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import secrets
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import transfer_kit
 from transfer_kit.errors import UserError
-from transfer_kit.tracking.faults import reason
+from transfer_kit.tracking.experiments import experiment_id_of
+from transfer_kit.tracking.faults import is_away, reason
 from transfer_kit.tracking.links import experiment_page, run_page, ui_root
 from transfer_kit.tracking.location import (
     SQLITE,
@@ -24,16 +27,20 @@ from transfer_kit.tracking.location import (
     sqlite_path,
     store_uri,
 )
-from transfer_kit.tracking.operations import Start, read_lines
-from transfer_kit.tracking.outbox import Outbox
-from transfer_kit.tracking.run import TrackedRun
+from transfer_kit.tracking.operations import Start
+from transfer_kit.tracking.outbox import PATIENCE_SECONDS
+from transfer_kit.tracking.run import END_SECONDS, START_SECONDS, TrackedRun
 from transfer_kit.tracking.sender import Sender
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Tells MLflow's interface to open the experiment in its view for trainings.
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+log = logging.getLogger("transfer_kit.tracking")
+
+ANSWER_SECONDS = 2.0
+"""How long a server gets to answer before a training begins without it."""
+LOCAL_END_SECONDS = (300.0, 60.0)
+"""How long a run's end waits for a file or database, and where a single request takes long."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Tracking:
         client: MLflow's own client, for what is not here.
         store: The address of the store; `redacted` before it is printed.
         experiment: Its name: the target.
-        experiment_id: MLflow's identifier of it.
+        experiment_id: MLflow's identifier of it; empty where a server has not answered yet.
         folder: The folder of its run, where one was named.
     """
 
@@ -60,8 +67,11 @@ class Tracking:
         *,
         tags: Mapping[str, str],
         parent_run_id: str | None = None,
+        parent_key: str = "",
         folder: Path | None = None,
         run_id: str | None = None,
+        key: str | None = None,
+        began_ms: int | None = None,
     ) -> TrackedRun:
         """A run, for a `with` block.
 
@@ -69,9 +79,13 @@ class Tracking:
             name: As the tables show it.
             tags: `base target model codec freeze gamma stain labels` and others.
             parent_run_id: The study or sweep that the run is nested in.
+            parent_key: The same by its key, for a parent that MLflow may not have met yet.
             folder: The run's folder; default the one that `open_tracking` got, else a new one in
                 `runs/` of the working folder, made when there is something to write.
             run_id: Goes on with this run of an interrupted training.
+            key: Goes on with the run that was started with this key, if there is one; default a
+                new one.
+            began_ms: When the run first began, where it goes on.
         """
         start = Start(
             run_id=run_id or "",
@@ -79,10 +93,30 @@ class Tracking:
             name=name,
             tags=_all_tags(tags, parent_run_id),
             time_ms=time.time_ns() // 1_000_000,
+            key=key or new_run_key(),
+            experiment=self.experiment,
+            parent_key=parent_key,
+            store=redacted(self.store),
         )
         new_folder = Path("runs") / f"{name}-{secrets.token_hex(4)}"
         own_folder = (folder or self.folder or new_folder).absolute()
-        return TrackedRun(Sender(self.client), start, own_folder, store=redacted(self.store))
+        # A file or database that is slow is so because the machine is busy.
+        at_end = (END_SECONDS, PATIENCE_SECONDS) if is_server(self.store) else LOCAL_END_SECONDS
+        return TrackedRun(
+            Sender(self.client, self.store),
+            start,
+            own_folder,
+            wait_seconds=self._seconds_to_start(),
+            end_seconds=at_end[0],
+            patience_seconds=at_end[1],
+            began_ms=began_ms,
+        )
+
+    def _seconds_to_start(self) -> float:
+        """How long a run may wait for its identifier; a server that was away gets no time."""
+        if not is_server(self.store):
+            return START_SECONDS
+        return ANSWER_SECONDS if self.experiment_id else 0.0
 
     def experiment_url(self, port: int = 5000) -> str:
         """The page that lists this experiment's runs, while `transfer-kit ui` or a server runs."""
@@ -93,23 +127,70 @@ class Tracking:
         return run_page(ui_root(self.store, port), self.experiment_id, run_id)
 
 
+def new_run_key() -> str:
+    """An identifier for a run, before MLflow has given one."""
+    return secrets.token_hex(16)
+
+
 def open_tracking(experiment: str, *, folder: Path | None = None) -> Tracking:
     """The experiment in the store that `MLFLOW_TRACKING_URI` names.
 
     Without the variable, runs go to `mlflow.db` and their files to `mlartifacts/` of the current
-    folder.
+    folder. A server that does not answer is told of and not waited for: what its runs say is kept
+    until it does.
 
     Args:
         experiment: Its name: the target. Made where it does not exist.
         folder: The folder of the run that is to be started; `unsent.jsonl` is written there.
 
     Raises:
-        UserError: the store cannot be opened, or the experiment was deleted in it.
+        UserError: the store cannot be opened or refuses us, or the experiment was deleted in it.
     """
     uri = store_uri()
-    client = open_client(uri)
-    experiment_id = _experiment_id(client, experiment, artifact_root(uri))
-    return Tracking(client, uri, experiment, experiment_id, folder)
+    if not is_server(uri):
+        client = open_client(uri)
+        experiment_id = experiment_id_of(client, experiment, artifact_root(uri))
+        return Tracking(client, uri, experiment, experiment_id, folder)
+    client = _client(uri)
+    try:
+        found = _in_time(lambda: experiment_id_of(client, experiment, None))
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_away(error):
+            raise UserError(_why_closed(uri, error)) from None
+        log.warning(_goes_on_without(uri, reason(error)))
+        found = ""
+    if found is None:
+        log.warning(_goes_on_without(uri, f"nothing in {ANSWER_SECONDS:g} s"))
+    return Tracking(client, uri, experiment, found or "", folder)
+
+
+def _in_time(ask: Callable[[], str]) -> str | None:
+    """What `ask` gives or raises; None where that takes too long, and then it is left alone."""
+    answer: list[str] = []
+    faults: list[Exception] = []
+
+    def work() -> None:
+        try:
+            answer.append(ask())
+        except Exception as error:  # raised in the caller's thread below
+            faults.append(error)
+
+    thread = threading.Thread(target=work, name="mlflow-opening", daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if faults:
+        raise faults[0]
+    return answer[0] if answer else None
+
+
+def _goes_on_without(uri: str, why: str) -> str:
+    return (
+        f"The MLflow server {redacted(uri)} does not answer ({why}); the training goes on, and "
+        "what it says is kept in its run folder: it is tried again, and `transfer-kit runs sync` "
+        "sends it later."
+    )
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -120,70 +201,30 @@ def open_client(uri: str) -> MlflowClient:
     """
     if uri.startswith(SQLITE):
         prepare_sqlite(uri)
-    quiet_mlflow()
-    from mlflow import MlflowClient
-
-    quiet_mlflow()  # the import sets its loggers up anew
     try:
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client = _client(uri)
         client.search_experiments(max_results=1)
     except Exception as error:
         raise UserError(_why_closed(uri, error)) from None
     return client
 
 
-def newest_experiment(client: MlflowClient) -> str | None:
-    """Identifier of the experiment of the newest run; None where there is no run."""
-    experiments = [each.experiment_id for each in client.search_experiments()]
-    runs = client.search_runs(experiments, order_by=["attributes.start_time DESC"], max_results=1)
-    return str(runs[0].info.experiment_id) if runs else None
+def _client(uri: str) -> MlflowClient:
+    quiet_mlflow()
+    from mlflow import MlflowClient
 
-
-def send_unsent(file: Path, client: MlflowClient, *, store: str) -> int:
-    """Send what an `unsent.jsonl` holds; returns how many records still could not be sent.
-
-    Raises:
-        UserError: the file does not say which run it is of.
-    """
-    start = next((each for each in read_lines(file) if isinstance(each, Start)), None)
-    if start is None:
-        raise UserError(f"{file} does not say which run it belongs to; delete it.")
-    sender = Sender(client)
-    sender.run_id, sender.experiment_id = start.run_id, start.experiment_id
-    outbox = Outbox(
-        sender.send, lambda: start._replace(run_id=sender.run_id), file, store=redacted(store)
-    )
-    if not start.run_id:
-        outbox.put(start)
-    outbox.open()
-    outbox.close()
-    return len(outbox)
-
-
-def _experiment_id(client: MlflowClient, name: str, root: str | None) -> str:
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return str(client.create_experiment(name, root, _EXPERIMENT_TAGS))
-        except MlflowException as error:
-            found = client.get_experiment_by_name(name)  # another process was first
-            if found is None:
-                raise UserError(
-                    f"The experiment {name!r} cannot be made in MLflow ({reason(error)}); "
-                    "choose another name."
-                ) from None
-    if found.lifecycle_stage != "active":
-        raise UserError(
-            f"The experiment {name!r} lies in MLflow's trash; take it out with `mlflow experiments "
-            f"restore --experiment-id {found.experiment_id}`."
-        )
-    return str(found.experiment_id)
+    quiet_mlflow()  # the import sets its loggers up anew
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def _why_closed(uri: str, error: Exception) -> str:
     why = reason(error)
+    if is_server(uri) and not is_away(error):
+        return (
+            f"The MLflow server {redacted(uri)} refuses to be used ({why}); check the address, "
+            "user and password in MLFLOW_TRACKING_URI (or MLFLOW_TRACKING_USERNAME, "
+            "MLFLOW_TRACKING_PASSWORD and MLFLOW_TRACKING_TOKEN)."
+        )
     if is_server(uri):
         return (
             f"The MLflow server {redacted(uri)} does not answer ({why}); start it, or unset "

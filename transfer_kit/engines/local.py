@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from transfer_kit.errors import UserError
+from transfer_kit.engines.outcome import Outcome, attempt
 
 T = TypeVar("T")
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SPAWN = get_context("spawn")  # a fork after torch has begun its threads would hang
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[T]):
-    """How a task ended: without an error ("") or with one, in a sentence."""
-
-    task: T
-    error: str = ""
 
 
 def run_all(
@@ -130,17 +120,7 @@ def _serve(pipe: Connection, work: Callable[[Any], None], log: Path) -> None:
             task = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(_attempt(task, work))
-
-
-def _attempt(task: Any, work: Callable[[Any], None]) -> str:
-    try:
-        work(task)
-    except UserError as error:
-        return " ".join(str(error).splitlines())
-    except Exception as error:
-        return f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
-    return ""
+        pipe.send(attempt(task, work))
 
 
 def _how_it_died(exit_code: int | None) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from study_work import do
 
-from transfer_kit.studies.workers import run_all
+from transfer_kit.engines.local import run_all
 
 
 def test_tasks_that_fail_or_die_do_not_stop_the_others(tmp_path):

@@ -1,0 +1,184 @@
+"""Tasks on a Ray cluster that runs already."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from transfer_kit.engines.options import RayOptions
+from transfer_kit.engines.outcome import Outcome, attempt, note
+from transfer_kit.engines.packages import differing_packages, packages_here
+from transfer_kit.engines.shipping import bring_home, changed_files, is_shared, leave_mark
+from transfer_kit.errors import UserError
+
+T = TypeVar("T")
+
+_NO_CLUSTER = (
+    "There is no Ray cluster at {address}; start one with `ray start --head`, or say where it is "
+    "with --engine-set address=host:6379."
+)
+
+
+def run_on_ray(
+    tasks: Sequence[T],
+    work: Callable[[T], None],
+    *,
+    workers: int,
+    log: Path,
+    options: RayOptions,
+    home: Path,
+) -> Iterator[Outcome[T]]:
+    """Do `work` on each task somewhere in a Ray cluster; gives each outcome as it comes.
+
+    A task whose machine is lost begins again on another. Where `home` is no folder that the machine
+    shares, what the task wrote below it is brought here. Leaving the iterator cancels what runs.
+
+    Args:
+        tasks: In the order in which they are begun.
+        work: A function that the other machines can import.
+        workers: Tasks at a time.
+        log: Added to where a task failed; what tasks print is in Ray's own logs.
+        options: The cluster's address, and what of it a task gets.
+        home: The absolute folder that `work` writes to.
+
+    Raises:
+        UserError: Ray is not installed, the cluster does not answer, or its machines have other
+            versions of what this one computes with.
+    """
+    ray = _connected(options)
+    try:
+        _refuse_other_versions(ray)
+        mark = leave_mark(home)
+        gpus = options.gpus
+        if gpus is None:
+            gpus = float(ray.cluster_resources().get("GPU", 0) > 0)
+        remote = ray.remote(
+            num_cpus=options.cpus, num_gpus=gpus, max_retries=options.tries, max_calls=1
+        )(_carry_out)
+        begin = partial(remote.remote, work=work, home=home, mark=mark)
+        yield from _rounds(ray, tasks, begin, workers, log, home)
+    finally:
+        ray.shutdown()
+
+
+def _rounds(
+    ray: Any,
+    tasks: Sequence[T],
+    begin: Callable[[T], Any],
+    workers: int,
+    log: Path,
+    home: Path,
+) -> Iterator[Outcome[T]]:
+    waiting, busy = deque(tasks), dict[Any, T]()
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < workers:
+                task = waiting.popleft()
+                busy[begin(task)] = task
+            (ended,), _ = ray.wait(list(busy), num_returns=1)
+            task = busy.pop(ended)
+            try:
+                error, files = ray.get(ended)
+            except ray.exceptions.RayError as lost:
+                error, files = _why_lost(lost), {}
+            bring_home(files, home)
+            outcome = Outcome(task, error)
+            note(outcome, log)
+            yield outcome
+    finally:
+        for reference in busy:
+            ray.cancel(reference, force=True)
+
+
+def _carry_out(
+    task: T, *, work: Callable[[T], None], home: Path, mark: str
+) -> tuple[str, dict[str, bytes]]:
+    """On some machine: the error, or "", and what it wrote, where that is not seen from home."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    if is_shared(home, mark):
+        return attempt(task, work), {}
+    home.mkdir(parents=True, exist_ok=True)
+    before = changed_files(home, {})
+    error = attempt(task, work)
+    changed = changed_files(home, before)
+    return error, {name: (home / name).read_bytes() for name in changed}
+
+
+def _connected(options: RayOptions) -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise UserError(
+            "Ray is not installed; install it with pip install 'transfer-kit[ray]'."
+        ) from None
+    if not _answers(options.address):
+        raise UserError(_NO_CLUSTER.format(address=options.address))
+    try:
+        ray.init(
+            address=options.address,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            include_dashboard=False,
+        )
+    except ConnectionError:
+        raise UserError(_NO_CLUSTER.format(address=options.address)) from None
+    except RuntimeError as error:
+        if "ersion mismatch" not in str(error):
+            raise
+        first = " ".join(str(error).split())
+        raise UserError(
+            f"The Ray cluster at {options.address} has other versions than this machine "
+            f"({first[:200]}); install the same on both."
+        ) from None
+    return ray
+
+
+def _answers(address: str) -> bool:
+    """Whether somebody listens there; Ray itself would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return True  # auto, or a name that Ray knows
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError:
+        return False
+    return True
+
+
+def _refuse_other_versions(ray: Any) -> None:
+    """Ask every machine what it has; figures of other versions cannot be compared."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(num_cpus=0)(packages_here)
+    asked = {
+        node["NodeManagerHostname"]: ask.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote()
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    for host, reference in asked.items():
+        try:
+            there = ray.get(reference)
+        except ray.exceptions.RayTaskError:
+            there = {}
+        if apart := differing_packages(there):
+            raise UserError(
+                f"The machine {host} of the Ray cluster has other packages than this one "
+                f"({', '.join(apart)}); install the same on both."
+            )
+
+
+def _why_lost(error: Exception) -> str:
+    first = str(error).strip().splitlines()
+    return (
+        f"its machine or process was lost ({first[0][:200] if first else type(error).__name__}); "
+        "run the command again to try it again."
+    )
