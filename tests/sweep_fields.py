@@ -10,8 +10,8 @@ import optuna
 from laboratory import BASE, TARGET
 from optuna.trial import TrialState, create_trial
 
+from transfer_kit.engines.outcome import Outcome
 from transfer_kit.errors import UserError
-from transfer_kit.engines.local import Outcome
 from transfer_kit.sweeps import Sweep
 from transfer_kit.sweeps.begin import begin
 from transfer_kit.sweeps.conduct import conduct
