@@ -21,7 +21,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from transfer_kit.engines.local import Outcome
+from transfer_kit.engines.outcome import Outcome
 from transfer_kit.sweeps import Sweep
 from transfer_kit.sweeps import trial as trials
 from transfer_kit.sweeps.begin import begin
