@@ -202,7 +202,13 @@ def test_the_dashboard_shows_the_trials(mine, lab):
         str(port),
     ]
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, text=True, env=subprocess_environment(), cwd=lab
+        words,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=subprocess_environment(),
+        cwd=lab,
+        # A shell lets its background jobs, and so their children, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             assert re.search(rf"http://127\.0\.0\.1:{port}/dashboard", process.stdout.readline())
@@ -210,7 +216,11 @@ def test_the_dashboard_shows_the_trials(mine, lab):
             assert [study["study_name"] for study in studies["study_summaries"]] == ["mine"]
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
     assert process.returncode == 0
 
 
