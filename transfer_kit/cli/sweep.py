@@ -56,7 +56,7 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
 ) -> None:
     """Search fields of a recipe for what gives most on validation images; test the winner once."""
-    from transfer_kit.cli import sweep_reports, sweep_work
+    from transfer_kit.cli import sweep_dashboard, sweep_reports, sweep_work
     from transfer_kit.sweeps.place import place_of
 
     _refuse_mixture(what, name, join, name_, set_)
@@ -76,7 +76,7 @@ def sweep(
         elif what == "best":
             sweep_reports.show_best(place, as_json=as_json)
         elif what == "dashboard":
-            sweep_reports.serve_dashboard(place, port)
+            sweep_dashboard.serve_dashboard(place, port)
         else:
             sweep_work.resume(place, trials, effort, as_json=as_json)
     else:

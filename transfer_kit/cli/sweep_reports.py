@@ -1,4 +1,4 @@
-"""What is told of sweeps: lists, tables, the best recipe, the dashboard."""
+"""What is told of sweeps: lists, tables, the best recipe."""
 
 from __future__ import annotations
 
@@ -91,27 +91,6 @@ def show_best(place: Place, *, as_json: bool) -> None:
         print(json.dumps({"best": standing.row(best), "recipe": str(path)}))
         return
     print(f"{tell_trial(standing, best)}\nRecipe: {path}")
-
-
-def serve_dashboard(place: Place, port: int) -> None:
-    """Optuna's dashboard of a sweep on this machine alone, until Ctrl-C."""
-    try:
-        from optuna_dashboard import run_server
-    except ImportError:
-        raise UserError(
-            "The dashboard needs the package optuna-dashboard; install it with "
-            "pip install 'transfer-kit[sweeps]'."
-        ) from None
-    from transfer_kit.sweeps.opened import open_sweep
-    from transfer_kit.tracking.server import check_port
-
-    opened = open_sweep(place)
-    check_port("127.0.0.1", port)
-    print(f"http://127.0.0.1:{port}/dashboard", flush=True)
-    try:
-        run_server(opened.storage, host="127.0.0.1", port=port)
-    except KeyboardInterrupt:
-        print("Stopped.")
 
 
 def print_standing(opened: Opened) -> None:
