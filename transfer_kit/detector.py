@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,11 +24,12 @@ from transfer_kit.codecs import Codec, build_codec
 from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.data.patches import normalise
 from transfer_kit.data.resampling import resample_image, scale_factor
+from transfer_kit.data.tiles import Window
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.networks import Network, build_network
 from transfer_kit.networks.base import needed_codec
-from transfer_kit.networks.tiled import tiled_maps
+from transfer_kit.networks.tiled import window_maps
 from transfer_kit.wording import counted
 
 Image = NDArray[np.uint8]
@@ -152,12 +154,54 @@ class Detector:
 
     def maps(self, image: Image, *, tile_px: int = 1024) -> NDArray[np.float32]:
         """The network's maps `(C, H, W)` of an image at the detector's own mpp and stain."""
+        height, width = image.shape[:2]
+
+        def read(window: Window) -> Image:
+            return image[window.y0 : window.y1, window.x0 : window.x1]
+
+        whole = Window(0, 0, width, height)
+        return self.window_maps(read, whole, (height, width), tile_px=tile_px)
+
+    def window_maps(
+        self,
+        read: Callable[[Window], Image],
+        window: Window,
+        size: tuple[int, int],
+        *,
+        tile_px: int = 1024,
+    ) -> NDArray[np.float32]:
+        """The network's maps `(C, h, w)` of a window of an image, as they are in the whole.
+
+        Args:
+            read: The pixels of a window, at the detector's own mpp and stain.
+            window: Whose maps are wanted.
+            size: Height and width of the image.
+            tile_px: Side of what the network sees at once, without the halo around it.
+        """
+
+        def normalised(seen: Window) -> Tensor:
+            pixels = normalise(read(seen), self.card.mean, self.card.std)
+            return torch.from_numpy(pixels).to(self.device)
+
+        with self._at_rest():
+            return window_maps(
+                self.network, normalised, window, size,
+                tile_px=tile_px, channels=self.codec.channels,
+            )  # fmt: skip
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        """The network in evaluation mode, and in the layout that is fastest on its device."""
         modes = [(module, module.training) for module in self.network.modules()]
+        plain = all(tensor.is_contiguous() for tensor in self.network.parameters())
         self.network.eval()
-        pixels = torch.from_numpy(normalise(image, self.card.mean, self.card.std)).to(self.device)
+        if self.device.type == "cpu":
+            self.network.to(memory_format=torch.channels_last)
         try:
-            return tiled_maps(self.network, pixels, tile_px=tile_px, channels=self.codec.channels)
+            yield
         finally:
+            if plain:
+                self.network.to(memory_format=torch.contiguous_format)
             # One by one: frozen blocks are in evaluation mode while the others train.
             for module, was_training in modes:
                 module.training = was_training

@@ -1,11 +1,21 @@
+import cv2
 import numpy as np
 import pytest
 from drawn_samples import noise_image
+from hypothesis import given
+from hypothesis import strategies as st
 from shapely.geometry import box
 from toy import toy_detector
 
 from transfer_kit.data.annotation import Annotation
-from transfer_kit.data.resampling import resample, resample_image, scale_factor
+from transfer_kit.data.resampling import (
+    resample,
+    resample_image,
+    resample_window,
+    scale_factor,
+)
+from transfer_kit.data.resampling_axis import ResampledAxis
+from transfer_kit.data.tiles import Window
 
 
 @pytest.mark.parametrize(
@@ -86,3 +96,35 @@ def test_a_detector_sees_what_a_training_sees(monkeypatch):
     detector.candidates(image, mpp=0.37)
     trained_on, _ = resample(image, Annotation.of_points([]), scale_factor(0.37, 0.5))
     np.testing.assert_array_equal(seen[0], trained_on)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.25, 0.43, 0.9881, 1.3, 2.0])
+def test_resampling_is_that_of_opencv(factor):
+    image = noise_image(5, 75, 90)
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    expected = cv2.resize(image, None, fx=factor, fy=factor, interpolation=how)
+    ours = resample_image(image, factor)
+    assert ours.shape == expected.shape
+    difference = np.abs(ours.astype(int) - expected)
+    assert difference.max() <= 1  # of halves, OpenCV rounds some up and some down
+    assert (difference > 0).mean() < 0.04
+
+
+@given(
+    factor=st.floats(0.08, 2.5),
+    size=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    ends=st.tuples(*[st.floats(0, 1)] * 4),
+)
+def test_a_window_has_the_bytes_that_it_has_in_the_whole(factor, size, ends):
+    image = noise_image(1, *size)
+    rows, columns = (ResampledAxis(length, factor) for length in size)
+    whole = resample_image(image, factor) if factor != 1 else image
+    (x0, x1), (y0, y1) = (
+        sorted(min(int(end * length), length - 1) for end in pair)
+        for pair, length in ((ends[:2], columns.resampled), (ends[2:], rows.resampled))
+    )
+    window = Window.between(x0, y0, x1 + 1, y1 + 1)
+    top, bottom = rows.sources(window.y0, window.y1)
+    left, right = columns.sources(window.x0, window.x1)
+    part = resample_window(image[top:bottom, left:right], (left, top), rows, columns, window)
+    np.testing.assert_array_equal(part, whole[y0 : y1 + 1, x0 : x1 + 1])

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Map = NDArray[np.float32]
 
 _LEVELS = 255
+GAUSSIAN_REACH = 4.5
+"""Standard deviations beyond which `smoothed` looks at nothing."""
 
 
 class Blobs(NamedTuple):
@@ -36,14 +38,37 @@ def smoothed(probability: Map, sigma_px: float) -> Map:
 def otsu_foreground(probability: Map) -> NDArray[np.bool_]:
     """Pixels `(H, W)` above the threshold that Otsu's method finds for the whole map.
 
-    The map counts in 256 levels from 0 to 1, as an 8-bit image: one that is the same everywhere
-    to half a level, as that of an image without any response, has no foreground.
+    A map that is the same everywhere to half a level, as that of an image without any response,
+    has no foreground.
     """
-    levels = np.rint(probability * np.float32(_LEVELS)).astype(np.uint8)
-    if levels.size == 0 or levels.min() == levels.max():
-        return np.zeros(probability.shape, np.bool_)
-    mask = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
-    return np.asarray(mask, np.uint8).view(np.bool_)
+    counts = np.bincount(levels_of(probability).ravel(), minlength=_LEVELS + 1)
+    return np.asarray(probability > otsu_threshold(counts), np.bool_)
+
+
+def levels_of(probability: Map) -> NDArray[np.uint8]:
+    """The map in 256 levels from 0 to 1, as an 8-bit image."""
+    return np.rint(probability * np.float32(_LEVELS)).astype(np.uint8)
+
+
+def otsu_threshold(counts: NDArray[np.int64]) -> float:
+    """The probability above which Otsu's method sees foreground (Otsu 1979).
+
+    Half a level above the level that parts the classes, so that no pixel lies on it.
+
+    Args:
+        counts: How many pixels have each of the 256 levels.
+    """
+    if np.count_nonzero(counts) < 2:
+        return float(np.nextafter(1, 0))
+    weights = counts / counts.sum()
+    below = np.cumsum(weights)
+    means = np.cumsum(weights * np.arange(_LEVELS + 1))
+    parted = (below > 0) & (below < 1 - 1e-12)
+    spread = np.zeros(_LEVELS + 1)
+    spread[parted] = (means[-1] * below[parted] - means[parted]) ** 2 / (
+        below[parted] * (1 - below[parted])
+    )
+    return float((int(spread.argmax()) + 0.5) / _LEVELS)
 
 
 def blobs_in(probability: Map, foreground: NDArray[np.bool_], *, above_px: float) -> Blobs:

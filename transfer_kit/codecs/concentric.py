@@ -18,7 +18,14 @@ from transfer_kit.codecs.base import (
     points_of_class,
     register,
 )
-from transfer_kit.codecs.blobs import blobs_in, otsu_foreground, smoothed
+from transfer_kit.codecs.blobs import (
+    GAUSSIAN_REACH,
+    blobs_in,
+    levels_of,
+    otsu_foreground,
+    otsu_threshold,
+    smoothed,
+)
 from transfer_kit.codecs.distance import softmax
 from transfer_kit.codecs.ellipses import Ellipses, Window, ellipses_in_boxes
 from transfer_kit.codecs.instances import nuclei_of, refuse_not_finite
@@ -206,18 +213,50 @@ class ConcentricCodec:
         Raises:
             UserError: The maps are not finite.
         """
+        return self.decode_within(output, mpp, threshold=threshold, within=None)
+
+    def rim_um(self) -> float:
+        """See `DecodesPieces`: as far as the Gaussian reaches."""
+        return GAUSSIAN_REACH * self.smoothing_um
+
+    def pieces(self, output: Maps, mpp: float) -> NDArray[np.bool_]:
+        """See `DecodesPieces`: the blobs, of whatever size."""
+        return self._foreground(smoothed(1 - softmax(output)[0], self.smoothing_um / mpp))
+
+    def survey(
+        self, output: Maps, mpp: float, searched: NDArray[np.bool_]
+    ) -> NDArray[np.int64] | None:
+        """See `SurveysFirst`: how often each of 256 probabilities occurs, for Otsu's threshold."""
+        if self.binarisation != "otsu":
+            return None
+        inside = smoothed(1 - softmax(output)[0], self.smoothing_um / mpp)
+        return np.bincount(levels_of(inside)[searched], minlength=256)
+
+    def surveyed(self, found: NDArray[np.int64]) -> ConcentricCodec:
+        """See `SurveysFirst`: with Otsu's threshold of all pixels."""
+        return replace(self, binarisation=otsu_threshold(found))
+
+    def decode_within(
+        self, output: Maps, mpp: float, *, threshold: float | None, within: NDArray[np.bool_] | None
+    ) -> Nuclei:
+        """See `DecodesPieces`."""
         refuse_not_finite(output)
         probability = softmax(output)
         inside = smoothed(1 - probability[0], self.smoothing_um / mpp)
-        foreground = (
-            otsu_foreground(inside) if self.binarisation == "otsu" else inside > self.binarisation
-        )
+        foreground = self._foreground(inside)
+        if within is not None:
+            foreground = foreground & within
         blobs = blobs_in(inside, foreground, above_px=self.min_area_um2 / mpp**2)
         nuclei = nuclei_of(blobs.instances, blobs.scores, probability[1:], self.classes)
         if threshold is not None:
             nuclei = nuclei.above(threshold)
         # The blob of a circle is as large as the radii say, whatever the size of its nucleus.
         return nuclei if self.shape == "ellipse" else replace(nuclei, instances=None)
+
+    def _foreground(self, inside: Maps) -> NDArray[np.bool_]:
+        if self.binarisation == "otsu":
+            return otsu_foreground(inside)
+        return np.asarray(inside > self.binarisation, np.bool_)
 
 
 def _concentric(

@@ -181,19 +181,50 @@ class DistanceCodec:
         Raises:
             UserError: The maps are not finite.
         """
+        return self.decode_within(output, mpp, threshold=threshold, within=None)
+
+    def rim_um(self) -> float:
+        """See `DecodesPieces`: nothing is smoothed."""
+        return 0.0
+
+    def pieces(self, output: Maps, mpp: float) -> NDArray[np.bool_]:
+        """See `DecodesPieces`: what is at least a step high, and less than p1 below foreground."""
+        highest = self._highest(self._heights(output))
+        lowest = int(self.foreground * self._steps) - int(self.dynamics * self._steps + 1e-6)
+        return np.asarray((highest > self.foreground) | (self._levels(highest) >= max(1, lowest)))
+
+    def decode_within(
+        self, output: Maps, mpp: float, *, threshold: float | None, within: NDArray[np.bool_] | None
+    ) -> Nuclei:
+        """See `DecodesPieces`."""
         refuse_not_finite(output)
-        heights = softmax(output)[1:] if self.target == "softmax" else output
-        highest = heights[0] if len(heights) == 1 else heights.max(axis=0)
-        steps = 1 if self.target == "raw" else _FRACTIONS
+        heights = self._heights(output)
+        highest = self._highest(heights)
+        foreground = highest > self.foreground
         instances = separate(
-            np.rint(np.clip(highest * np.float32(steps), 0, 255)).astype(np.uint8),
-            highest > self.foreground,
+            self._levels(highest),
+            foreground if within is None else foreground & within,
             # A little more, so that 11 / 255 counts as 11 of 255 steps.
-            dynamics=int(self.dynamics * steps + 1e-6),
+            dynamics=int(self.dynamics * self._steps + 1e-6),
         )
         tops = highest_of(highest, instances) * (self.unit_um if self.target == "raw" else 1)
         nuclei = nuclei_of(instances, tops.astype(np.float32), heights, self.classes)
         return nuclei if threshold is None else nuclei.above(threshold)
+
+    @property
+    def _steps(self) -> int:
+        """In which a height of 1 is post-processed."""
+        return 1 if self.target == "raw" else _FRACTIONS
+
+    def _heights(self, output: Maps) -> Maps:
+        return softmax(output)[1:] if self.target == "softmax" else output
+
+    def _highest(self, heights: Maps) -> Maps:
+        return np.asarray(heights[0] if len(heights) == 1 else heights.max(axis=0), np.float32)
+
+    def _levels(self, highest: Maps) -> NDArray[np.uint8]:
+        steps = np.rint(np.clip(highest * np.float32(self._steps), 0, 255))
+        return np.asarray(steps, np.uint8)
 
 
 def chessboard_distance(instances: Instances) -> NDArray[np.float32]:

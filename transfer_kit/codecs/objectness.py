@@ -91,6 +91,11 @@ class ObjectnessCodec:
         """How far outside a crop a nucleus may lie and still change its target."""
         return self.radius_um
 
+    @property
+    def seen_um(self) -> float:
+        """See `DecodesNearby`: its disc and window, and those of ties that may go before it."""
+        return self.radius_um + 4 * self.min_distance_um + 1
+
     def encode(
         self,
         annotation: Annotation,

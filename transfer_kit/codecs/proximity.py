@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import ClassVar, Literal
 
@@ -101,6 +101,15 @@ class ProximityCodec:
     def reach_um(self) -> float:
         """How far outside a crop a nucleus may lie and still change its target."""
         return self.radius_um
+
+    @property
+    def seen_um(self) -> float:
+        """See `DecodesNearby`: its window, and those of the few ties that may go before it."""
+        return 4 * self.min_distance_um + 1
+
+    def unrelated(self) -> ProximityCodec:
+        """See `RelatesToTheBest`."""
+        return replace(self, relative_to="scale") if self.relative_to == "maximum" else self
 
     def encode(
         self,

@@ -154,15 +154,38 @@ class SemanticCodec:
         Raises:
             UserError: The maps are not finite.
         """
+        return self.decode_within(output, mpp, threshold=threshold, within=None)
+
+    def rim_um(self) -> float:
+        """See `DecodesPieces`: nothing is smoothed."""
+        return 0.0
+
+    def pieces(self, output: Maps, mpp: float) -> NDArray[np.bool_]:
+        """See `DecodesPieces`: the foreground, and what lies less than p1 below it."""
+        inside = self._inside(output, self._probabilities(output))
+        if self.postprocess == "components":
+            return np.asarray(inside > self.foreground)
+        return np.asarray(inside > self.foreground - self.dynamics - 1 / _STEPS)
+
+    def decode_within(
+        self, output: Maps, mpp: float, *, threshold: float | None, within: NDArray[np.bool_] | None
+    ) -> Nuclei:
+        """See `DecodesPieces`."""
         refuse_not_finite(output)
         probability = self._probabilities(output)
-        inside = 1 - softmax(output)[0] if self.activation == "softmax" else probability.max(axis=0)
-        instances = self._instances(inside)
+        inside = self._inside(output, probability)
+        instances = self._instances(inside, within)
         areas = np.bincount(instances.ravel())[1:]
         sums = np.bincount(instances.ravel(), weights=inside.ravel())[1:]
         scores = np.divide(sums, areas, dtype=np.float32, casting="same_kind")
         nuclei = nuclei_of(instances, scores, probability, self.classes)
         return nuclei if threshold is None else nuclei.above(threshold)
+
+    def _inside(self, output: Maps, probability: Maps) -> Maps:
+        """Probability `(H, W)` of any class."""
+        if self.activation == "softmax":
+            return np.asarray(1 - softmax(output)[0], np.float32)
+        return np.asarray(probability.max(axis=0), np.float32)
 
     def _probabilities(self, output: Maps) -> Maps:
         """Of each class `(K, H, W)`."""
@@ -170,8 +193,10 @@ class SemanticCodec:
             return softmax(output)[1:]
         return np.asarray(1 / (1 + np.exp(-np.clip(output, -80, 80))), np.float32)
 
-    def _instances(self, inside: Maps) -> Instances:
+    def _instances(self, inside: Maps, within: NDArray[np.bool_] | None) -> Instances:
         foreground = inside > self.foreground
+        if within is not None:
+            foreground &= within
         if self.postprocess == "components":
             return np.asarray(
                 cv2.connectedComponents(foreground.view(np.uint8), connectivity=8)[1], np.int32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -33,6 +33,8 @@ from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.errors import NotFiniteMapsError, UserError, nearest_hint
 
 _TINY = torch.finfo(torch.float32).tiny
+_FARTHEST = 2
+"""Vectors longer than so many radii do not vote."""
 
 
 @register
@@ -93,7 +95,7 @@ class VotingCodec:
     min_distance_um: float = 2.0
     score_radius_um: float = 1.0
     subpixel: bool = False
-    relative_to: Literal["maximum", "disk"] = "disk"
+    relative_to: Literal["maximum", "disk", "none"] = "disk"
     threshold: float = 0.2
     ignore_other_classes: bool = False
 
@@ -103,7 +105,7 @@ class VotingCodec:
             self, radius_um=0, vector_unit_um=0, lambda_1=0, lambda_2=0, min_distance_um=0,
             score_radius_um=0, threshold=0,
         )  # fmt: skip
-        known = ("maximum", "disk")
+        known = ("maximum", "disk", "none")
         if self.relative_to not in known:
             raise UserError(
                 f"The option 'relative_to' of the codec 'voting' cannot be {self.relative_to!r}. "
@@ -125,6 +127,15 @@ class VotingCodec:
     def reach_um(self) -> float:
         """How far outside a crop a nucleus may lie and still change its target."""
         return self.radius_um
+
+    @property
+    def seen_um(self) -> float:
+        """See `DecodesNearby`: how far votes for its surroundings come from."""
+        return _FARTHEST * self.radius_um + 2 * self.min_distance_um + self.score_radius_um
+
+    def unrelated(self) -> VotingCodec:
+        """See `RelatesToTheBest`."""
+        return replace(self, relative_to="none") if self.relative_to == "maximum" else self
 
     def encode(
         self,
@@ -221,7 +232,12 @@ class VotingCodec:
         if self.weighted:
             strengths *= np.maximum(1 + output[-1], 0)
         strongest: Map = strengths[0] if last == 1 else strengths.max(axis=0)
-        votes = Votes.of_vectors(output[last : last + 2] * np.float32(self.vector_unit_um / mpp))
+        vectors_px = output[last : last + 2] * np.float32(self.vector_unit_um / mpp)
+        # No pixel of a nucleus is farther from its centre than r: such votes are mistakes, and
+        # would let one end of a slide change the other.
+        near_enough = np.hypot(*vectors_px) <= _FARTHEST * self.radius_um / mpp
+        strongest = strongest * near_enough
+        votes = Votes.of_vectors(vectors_px)
         accumulated = votes.accumulate(strongest)
         radius_px = max(1, round(self.min_distance_um / mpp))
         peaks = local_maxima(accumulated, radius_px=radius_px).pixels
@@ -236,10 +252,13 @@ class VotingCodec:
         points = centres.astype(np.float32)
         if self.subpixel:
             points = votes.mean_ends(strongest, centres, near)
-        return Nuclei(points, scores, self._most_votes(votes, strengths, centres, near))
+        named = self._most_votes(votes, strengths * near_enough, centres, near)
+        return Nuclei(points, scores, named)
 
     def _reference(self, received: Map, centres: Pixels, size: tuple[int, ...], mpp: float) -> Map:
         """What the votes that each centre received are divided by, `(N,)`."""
+        if self.relative_to == "none":
+            return np.ones(len(centres), np.float32)
         if self.relative_to == "maximum":
             return np.full(len(centres), received.max(initial=0), np.float32)
         height, width = size

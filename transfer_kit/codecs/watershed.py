@@ -26,7 +26,8 @@ def separate(levels: Levels, foreground: NDArray[np.bool_], *, dynamics: int) ->
     maximum holds no nucleus.
 
     The result is that of scikit-image's `reconstruction`, `local_maxima`, `label` and `watershed`,
-    pixel by pixel.
+    pixel by pixel, but that of equal seeds the first in reading order floods first. Left to
+    scikit-image, that depends on all other seeds, and so a nucleus on the far end of the image.
 
     Args:
         levels: The map `(H, W)` in whole steps.
@@ -37,7 +38,10 @@ def separate(levels: Levels, foreground: NDArray[np.bool_], *, dynamics: int) ->
         Instances `(H, W)` int32, 1 to N in the reading order of their maxima.
     """
     seeds = maxima_by_dynamics(levels, dynamics) & foreground
-    flooded = watershed(np.invert(levels), label(seeds), mask=foreground, connectivity=2)
+    depths = np.invert(levels).astype(np.float64)
+    first_to_last = np.flatnonzero(seeds)
+    depths.ravel()[first_to_last] += np.linspace(0, 0.5, len(first_to_last) + 1)[1:]
+    flooded = watershed(depths, label(seeds), mask=foreground, connectivity=2)
     return np.asarray(flooded, np.int32)
 
 

@@ -21,6 +21,35 @@ class Window(NamedTuple):
     width: int
     height: int
 
+    @property
+    def x1(self) -> int:
+        """The column after the last."""
+        return self.x0 + self.width
+
+    @property
+    def y1(self) -> int:
+        """The row after the last."""
+        return self.y0 + self.height
+
+    @classmethod
+    def between(cls, x0: int, y0: int, x1: int, y1: int) -> Window:
+        """From column `x0` and row `y0` up to, not including, `x1` and `y1`."""
+        return cls(x0, y0, x1 - x0, y1 - y0)
+
+    def grown(self, by: int, size: tuple[int, int]) -> Window:
+        """Wider by so many pixels on each side, within an image `(height, width)`."""
+        return Window.between(
+            max(0, self.x0 - by),
+            max(0, self.y0 - by),
+            min(size[1], self.x1 + by),
+            min(size[0], self.y1 + by),
+        )
+
+    def holds(self, points: Points) -> NDArray[np.bool_]:
+        """Whether each of the points `(N, 2)` is nearest to one of its pixels."""
+        pixels = np.floor(points + 0.5)
+        return np.asarray(np.all((pixels >= self[:2]) & (pixels < (self.x1, self.y1)), axis=1))
+
 
 def windows_of(size: tuple[int, int], tile_px: int) -> list[Window]:
     """The whole tiles of an image `(height, width)`, row by row, and those cut at its far edges.
