@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from transfer_kit.card import DetectorCard
 from transfer_kit.data.annotation import Annotation
@@ -71,6 +72,27 @@ def toy_card(**fields) -> DetectorCard:
 
 def toy_detector(seed: int = 0, **fields) -> Detector:
     return Detector.fresh(toy_card(**fields), seed=seed)
+
+
+def lively_detector(codec: str, seed: int = 3, **fields) -> Detector:
+    """Untrained, with maps that are neither flat nor all alike, so that it finds something."""
+    options = fields.pop("options", {})
+    card = toy_card(
+        network={"name": "fcrn_b", "options": {"width": 3}},
+        codec={"name": codec, "options": options},
+        **fields,
+    )
+    detector = Detector.fresh(card, seed=seed)
+    maps = torch.from_numpy(detector.maps(toy_image(0, 96, 13)[0]))
+    output = [m for m in detector.network.modules() if isinstance(m, torch.nn.Conv2d)][-1]
+    factor = 1.5 / maps.std(dim=(1, 2)).clamp_min(1e-6)
+    factor[maps.amax((1, 2)) < 2 * maps.mean((1, 2)) - maps.amin((1, 2))] *= -1
+    with torch.no_grad():
+        output.weight.mul_(factor[:, None, None, None])
+        output.bias.sub_(maps.mean(dim=(1, 2))).mul_(factor)
+        if codec == "semantic":
+            output.bias[0] += 2.0  # more background, so that nuclei are apart
+    return detector
 
 
 def toy_recipe(**fields) -> Recipe:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
     """What was wrong, where, and the mend, in one sentence; the command line exits with 2."""
+
+
+class BadSlideError(UserError):
+    """A slide or image that cannot be read; others may be."""
+
+
+@contextmanager
+def blaming_the_slide() -> Iterator[None]:
+    """Let what a user must mend in this block be a `BadSlideError`."""
+    try:
+        yield
+    except UserError as error:
+        raise BadSlideError(str(error)) from error
 
 
 class NotFiniteMapsError(UserError):

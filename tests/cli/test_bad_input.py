@@ -338,7 +338,7 @@ def test_ctrl_c_before_a_command_says_stopped_and_exits_with_130(monkeypatch, la
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("transfer_kit.inference.predict.predict_images", interrupted)
+    monkeypatch.setattr("transfer_kit.inference.predict.predict_slide", interrupted)
     before = listing(lab)
     words = ("predict", f"{TARGET}/images", "--model", BASE, "--mpp", 0.25, "-o", "out")
     said = transfer_kit(*words, code=130)

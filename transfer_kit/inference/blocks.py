@@ -24,23 +24,21 @@ log = logging.getLogger("transfer_kit.slides")
 
 _MARGIN_UM = 24.0
 """Around a block, so that most pieces of foreground which reach into it end there."""
-_WIDEST_UM = 1000.0
-"""Pieces of foreground wider than this are decoded as if they ended there."""
+_WIDEST_UM = 256.0
+"""Pieces of foreground wider than this are decoded as if they ended there: none is one nucleus, and
+of touching ones the widest pieces seen in tissue were a fifth of it."""
 
 
 class HasMaps(Protocol):
-    """An image through the eyes of a detector's network.
-
-    Attributes:
-        size: Height and width in pixels.
-        mpp: µm per pixel.
-    """
+    """An image through the eyes of a detector's network."""
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
 
     @property
-    def mpp(self) -> float: ...
+    def mpp(self) -> float:
+        """µm per pixel."""
 
     def maps(self, window: Window) -> Maps:
         """The network's maps `(C, h, w)` of a window, as they are in the whole image."""
@@ -71,7 +69,7 @@ class BlockDecoder:
 
     def decode(self, image: HasMaps, block: Window) -> FoundNuclei:
         """The nuclei whose centres lie in the block, in pixels of the image, to be `finished`."""
-        window = block.grown(self._margin_px(image.mpp), image.size)
+        window = self.window_for(image, block)
         maps = image.maps(window)
         if not isinstance(self._own, DecodesPieces):
             nuclei = self._own.decode(maps, image.mpp, threshold=self._threshold)
@@ -79,10 +77,14 @@ class BlockDecoder:
         pieces = _Pieces.of(self._own, maps, image, window)
         whole = np.isin(pieces.labels, np.flatnonzero(~pieces.cut))
         nuclei = self._own.decode_within(maps, image.mpp, threshold=self._threshold, within=whole)
-        found = [self._kept(nuclei, window, block)]
-        for number in pieces.cut_across(block):
-            found.append(self._followed(image, pieces, number, block))
+        across = pieces.cut_across(block)
+        found = [self._followed(image, pieces, number, block) for number in across]
+        found.append(self._kept(nuclei, window, block))
         return FoundNuclei.joined(found, self.codec.classes)
+
+    def window_for(self, image: HasMaps, block: Window) -> Window:
+        """What is looked at to decode a block."""
+        return block.grown(self._margin_px(image.mpp), image.size)
 
     def finished(self, found: FoundNuclei) -> FoundNuclei:
         """All nuclei of the image, with the scores and the threshold that the codec means."""

@@ -66,14 +66,17 @@ def matched(image: NDArray[np.uint8], target: ColourStatistics) -> NDArray[np.ui
     return np.asarray(cv2.cvtColor(changed, _BACK[target.space]), np.uint8)
 
 
-def reinhard(image: NDArray[np.uint8], target: ColourStatistics) -> NDArray[np.uint8]:
+def reinhard(
+    image: NDArray[np.uint8], target: ColourStatistics, own: ColourStatistics | None = None
+) -> NDArray[np.uint8]:
     """`matched` in LAB in floating point, to one grey level (Reinhard et al. 2001).
 
     Args:
         image: `(H, W, 3)` uint8 RGB.
         target: In LAB.
+        own: Of the slide that the image is a part of; by default its own, in LAB.
     """
-    own = colour_statistics(image, "lab")
+    own = own or colour_statistics(image, "lab")
     factors = np.asarray(target.deviation) / np.maximum(own.deviation, _LEAST_DEVIATION["lab"])
     # OpenCV's floating-point LAB is in other units than its eight bits.
     units, middle = np.array([255 / 100, 1, 1]), np.array([0, 128, 128])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer_kit.data.stain.colour_statistics import ColourStatistics, reinhard
+from transfer_kit.data.stain.colour_statistics import (
+    ColourStatistics,
+    colour_statistics,
+    reinhard,
+)
 from transfer_kit.data.stain.density import map_density
 from transfer_kit.data.stain.estimate import Method, StainEstimate, StainPair, estimate_stains
-from transfer_kit.data.stain.luminosity import standardise_luminosity
+from transfer_kit.data.stain.luminosity import brightest, standardise_luminosity
 from transfer_kit.data.stain.reference import StainReference
 from transfer_kit.data.stain.staintools_backend import refuse_missing_staintools
 from transfer_kit.data.stain.vectors import with_residual
@@ -56,14 +61,44 @@ class StainNormaliser:
 
         An image without tissue is given back as it is, with a warning that calls it `name`.
         """
-        if self.reference.luminosity:
-            image = standardise_luminosity(image)
+        return self.fixed_on(image, name)(image)
+
+    def fixed_on(
+        self, sample: NDArray[np.uint8], name: str = "an image"
+    ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+        """What brings each part of a slide to the reference, by the stain of a sample of it all.
+
+        Args:
+            sample: `(H, W, 3)` uint8 RGB.
+            name: What a warning calls it where it has no tissue; it is then left as it is.
+        """
+        white = brightest(sample) if self.reference.luminosity else 0.0
+        shown = standardise_luminosity(sample, white) if white else sample
         target = self.reference.of(self.method)
         if isinstance(target, ColourStatistics):
-            return reinhard(image, target)
+            own = colour_statistics(shown, "lab")
+            return _Steps(white, lambda image: reinhard(image, target, own))
         method: Method = "macenko" if self.method == "reinhard" else self.method
-        own = estimate_stains(image, method, stains=self.reference.stains, name=name)
-        return brought_to(image, own, target) if own.has_tissue else image
+        stains = estimate_stains(shown, method, stains=self.reference.stains, name=name)
+        if not stains.has_tissue:
+            return _Steps(white, lambda image: image)
+        return _Steps(white, lambda image: brought_to(image, stains, target))
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Luminosity, where the reference asks for it, and then the stain.
+
+    Attributes:
+        white: Lightness of glass; 0 leaves it as it is.
+        stain: What follows.
+    """
+
+    white: float
+    stain: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self.stain(standardise_luminosity(image, self.white) if self.white else image)
 
 
 def brought_to(
