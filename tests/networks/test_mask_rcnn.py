@@ -25,7 +25,7 @@ from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 from toy import toy_card, toy_detector, toy_recipe
 
 import transfer_kit
-from transfer_kit import export
+from transfer_kit import exporting
 from transfer_kit.codecs import BoxesCodec
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
@@ -535,7 +535,7 @@ def test_another_codec_cannot_take_its_place():
         with_codec(tiny_detector(), three_maps)
 
 
-@pytest.mark.parametrize("how", [export.export_program, export.export_onnx])
+@pytest.mark.parametrize("how", [exporting.export_program, exporting.export_onnx])
 def test_it_cannot_be_exported_and_says_what_can(how, tmp_path):
     with pytest.raises(
         UserError,

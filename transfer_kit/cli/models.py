@@ -131,21 +131,43 @@ def verify(
 def export(
     name: Annotated[str, typer.Argument(help="A model name, an organ, a file or a run folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
-    onnx: Annotated[bool, typer.Option("--onnx/--torch", help="ONNX, or torch.export.")] = True,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="onnx, openvino, torch-export or torchscript; else what the file's suffix means."
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="ONNX for images of this many pixels each way alone: for OpenCV, QuPath."
+        ),
+    ] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="Also write the card inside the file, as JSON.")
+    ] = None,
+    onnx: Annotated[
+        bool | None, typer.Option("--onnx/--torch", hidden=True, help="As --format once was.")
+    ] = None,
 ) -> None:
-    """Write a detector's network as a file that runs without this kit."""
+    """Write a detector's network as a file that other programs run, checked against it.
+
+    The card inside says how nuclei are found in its maps.
+    """
     from transfer_kit.detector import Detector
-    from transfer_kit.export import export_onnx, export_program
+    from transfer_kit.exporting import export_detector, exported_card
+    from transfer_kit.files import replacing
     from transfer_kit.stores.models import find_weights
 
+    if onnx is not None and format is None:
+        format = "onnx" if onnx else "torch-export"
     detector = Detector.load(find_weights(name))
-    difference = (export_onnx if onnx else export_program)(detector, output)
-    checked = (
-        "not compared with the network: onnxruntime is not installed"
-        if difference is None
-        else f"its maps differ from the network's by {difference:.1g} at most"
-    )
-    print(f"{output}: {checked}")
+    difference = export_detector(detector, output, format=format, size_px=size)
+    print(f"{output}: its maps differ from the network's by {difference:.1g} at most")
+    if card is not None:
+        with replacing(card) as temporary:
+            temporary.write_text(exported_card(detector) + "\n", encoding="utf-8")
+        print(f"{card}: the card, with how nuclei are found in the maps")
     if detector.card.normalise != "none":
         print(
             f"Not in the file: it expects images already brought to the stain of its card by "
