@@ -126,7 +126,7 @@ def test_add_without_a_terminal_names_the_options_that_are_missing(bare):
 
 def test_add_asks_what_is_missing_on_a_terminal(bare, monkeypatch):
     answers = {"organ": "eye", "mpp": 0.5}
-    monkeypatch.setattr("transfer_kit.cli.data._at_a_terminal", lambda: True)
+    monkeypatch.setattr("transfer_kit.cli.data_add._at_a_terminal", lambda: True)
     monkeypatch.setattr(
         "typer.prompt", lambda text, **_: answers["organ" if "organ" in text else "mpp"]
     )

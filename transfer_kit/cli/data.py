@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from transfer_kit.errors import UserError
+from transfer_kit.cli.data_add import add
 from transfer_kit.wording import counted
 
 app = typer.Typer(
     name="data", help="Datasets: list, show, check, add, split, convert.", no_args_is_help=True
 )
+app.command()(add)
 
 Json = Annotated[bool, typer.Option("--json", help="The same for programs.")]
 Name = Annotated[str, typer.Argument(help="An organ, a dataset name, a folder or a yaml.")]
@@ -159,84 +158,6 @@ def check(
             console.print(f"Contact sheet: {written}", soft_wrap=True)
     if errors:
         raise typer.Exit(1)
-
-
-@app.command()
-def add(
-    folder: Annotated[Path, typer.Argument(help="A folder of images and annotations.")],
-    name: Annotated[str | None, typer.Option(help="What to call it; the folder's name.")] = None,
-    organ: Annotated[str | None, typer.Option(help="Such as breast or eye.")] = None,
-    species: Annotated[str | None, typer.Option(help="Such as human.")] = None,
-    stain: Annotated[str | None, typer.Option(help="Such as H&E.")] = None,
-    mpp: Annotated[float | None, typer.Option(help="µm per pixel: 0.25 at 40×.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Such as CC BY 4.0, or private.")] = None,
-    case_pattern: Annotated[
-        str | None,
-        typer.Option(help="Regular expression on the image's path; its group is the patient."),
-    ] = None,
-    annotations: Annotated[
-        str | None, typer.Option(help="Where they are, such as 'labels/{stem}_mask.png'.")
-    ] = None,
-    format: Annotated[str | None, typer.Option(help="Their format, where it is not seen.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Over an older card.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Write dataset.yaml for a folder, asking what the files do not tell, and know it by name."""
-    from rich.console import Console
-
-    from transfer_kit.data.card import CARD_NAME, DatasetCard
-    from transfer_kit.data.proposal import propose_card
-    from transfer_kit.stores.datasets import add_dataset, register
-
-    given = {
-        "name": name,
-        "organ": organ,
-        "species": species,
-        "stain": stain,
-        "mpp": mpp,
-        "licence": licence,
-        "case_pattern": case_pattern,
-        "annotations": annotations,
-        "format": format,
-    }
-    fields = {key: value for key, value in given.items() if value is not None}
-    notes: tuple[str, ...] = ()
-    if (folder / CARD_NAME).exists() and not fields and not replace:
-        path = register(folder)
-    else:
-        proposal = propose_card(
-            folder, annotations=annotations, format=format, case_pattern=case_pattern
-        )
-        fields = {**proposal.fields, **fields}
-        missing = [question for question in proposal.questions if question.field not in fields]
-        notes = proposal.notes
-        fields |= _ask(folder, {question.field: question.text for question in missing})
-        path = add_dataset(folder, fields, replace=replace)
-    card = DatasetCard.read(path)
-    if as_json:
-        document = {"name": card.name, "path": str(path), "card": card.model_dump(mode="json")}
-        print(json.dumps({**document, "notes": notes}))
-        return
-    console = Console()
-    for note in notes:
-        console.print(note)
-    console.print(f"{card.name} is known now; its card is {path}", soft_wrap=True)
-    console.print(f"Next: transfer-kit data check {card.name} --sheet {card.name}.png")
-
-
-def _ask(folder: Path, questions: Mapping[str, str]) -> dict[str, Any]:
-    """The answers, from the terminal; without one, all that is missing in one sentence."""
-    if questions and not _at_a_terminal():
-        options = " ".join(f"--{field} …" for field in questions)
-        raise UserError(f"The files in {folder} do not tell {', '.join(questions)}; add {options}.")
-    return {
-        field: typer.prompt(text, type=float if field == "mpp" else str, err=True)
-        for field, text in questions.items()
-    }
-
-
-def _at_a_terminal() -> bool:
-    return sys.stdin.isatty()
 
 
 @app.command()

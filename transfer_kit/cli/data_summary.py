@@ -8,12 +8,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from transfer_kit.cli.data_origins import in_words
 from transfer_kit.data.dataset import Dataset
+from transfer_kit.data.provenance import Origin, count_origins, origins_of
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Images, cases and nuclei, of the whole and of each split."""
-    nuclei = {s.id: len(s.annotation()) for s in dataset if s.source}
+    """Images, cases and nuclei, of the whole and of each split, and where labels came from."""
+    nuclei: dict[str, int] = {}
+    origins: list[Origin] = []
+    for sample in dataset:
+        if sample.source:
+            found = origins_of(sample.annotation())
+            nuclei[sample.id] = len(found)
+            origins += found
     splits = {}
     for split in ("train", "validation", "test", ""):
         samples = [sample for sample in dataset if dataset.split_of(sample) == split]
@@ -31,6 +39,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "nuclei": sum(nuclei.values()),
         "mpp": sorted({sample.mpp for sample in dataset}),
         "splits": splits,
+        "origins": count_origins(origins),
     }
 
 
@@ -47,6 +56,7 @@ def print_summary(dataset: Dataset, document: Mapping[str, Any], console: Consol
         ("source", card.source),
         ("about", card.description),
         ("images", str(dataset.root)),
+        ("labels", in_words(document).removeprefix("Labels: ").removesuffix(".")),
     ):
         if text:
             about.add_row(label, text)

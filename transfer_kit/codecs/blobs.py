@@ -47,7 +47,7 @@ def otsu_foreground(probability: Map) -> NDArray[np.bool_]:
 
 def levels_of(probability: Map) -> NDArray[np.uint8]:
     """The map in 256 levels from 0 to 1, as an 8-bit image."""
-    return np.rint(probability * np.float32(_LEVELS)).astype(np.uint8)
+    return np.asarray(np.rint(probability * np.float32(_LEVELS)), np.uint8)
 
 
 def otsu_threshold(counts: NDArray[np.int64]) -> float:

@@ -33,7 +33,7 @@ from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.errors import UserError
 
 _FOREGROUND = (0.05, 0.3, 0.5, 0.7)
-_FARTHEST_UM = 20.0
+FARTHEST_UM = 20.0
 """Longer vectors are cut to this along x and y: one end of a slide cannot change the other."""
 _LEAST_AREA_PX = 0.01  # of an outline: a box without width, turned with its patch, has not quite 0
 _TINY = torch.finfo(torch.float32).tiny
@@ -112,7 +112,7 @@ class BoxesCodec:
     @property
     def seen_um(self) -> float:
         """See `DecodesNearby`: pixels that point to its surroundings, and where theirs point."""
-        return 3 * _FARTHEST_UM + 8 * self.min_distance_um
+        return 3 * FARTHEST_UM + 8 * self.min_distance_um
 
     def encode(
         self,
@@ -176,7 +176,7 @@ class BoxesCodec:
         last = len(self.classes)
         scores = 0.5 + 0.5 * np.tanh(0.5 * output[:last])  # a sigmoid that never overflows
         highest = scores[0] if last == 1 else scores.max(axis=0)
-        farthest = np.float32(_FARTHEST_UM / mpp)
+        farthest = np.float32(FARTHEST_UM / mpp)
         vectors_px = output[last : last + 2].clip(-farthest, farthest)
         instances = self._grouped(vectors_px, highest > self.foreground, mpp)
         areas = np.bincount(instances.ravel())[1:]

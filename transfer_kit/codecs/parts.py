@@ -55,6 +55,9 @@ class RelatesToTheBest(Protocol):
 class SurveysFirst(Protocol):
     """A codec that must have seen all maps of an image before it decodes any."""
 
+    def rim_um(self) -> float:
+        """How far around the surveyed pixels maps are needed."""
+
     def survey(self, output: Maps, mpp: float, searched: Mask) -> NDArray[np.int64] | None:
         """What it must know of some pixels; sums over parts are of the whole. None if nothing."""
 

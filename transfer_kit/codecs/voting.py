@@ -33,7 +33,7 @@ from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.errors import NotFiniteMapsError, UserError, nearest_hint
 
 _TINY = torch.finfo(torch.float32).tiny
-_FARTHEST = 2
+FARTHEST_RADII = 2
 """Vectors longer than so many radii do not vote."""
 
 
@@ -131,7 +131,7 @@ class VotingCodec:
     @property
     def seen_um(self) -> float:
         """See `DecodesNearby`: how far votes for its surroundings come from."""
-        return _FARTHEST * self.radius_um + 2 * self.min_distance_um + self.score_radius_um
+        return FARTHEST_RADII * self.radius_um + 2 * self.min_distance_um + self.score_radius_um
 
     def unrelated(self) -> VotingCodec:
         """See `RelatesToTheBest`."""
@@ -235,7 +235,7 @@ class VotingCodec:
         vectors_px = output[last : last + 2] * np.float32(self.vector_unit_um / mpp)
         # No pixel of a nucleus is farther from its centre than r: such votes are mistakes, and
         # would let one end of a slide change the other.
-        near_enough = np.hypot(*vectors_px) <= _FARTHEST * self.radius_um / mpp
+        near_enough = np.hypot(*vectors_px) <= FARTHEST_RADII * self.radius_um / mpp
         strongest = strongest * near_enough
         votes = Votes.of_vectors(vectors_px)
         accumulated = votes.accumulate(strongest)

@@ -28,6 +28,8 @@ class Annotation:
         region_labels: Weak classes of area, `(class name, polygon)`; unknown elsewhere.
         properties: The source's own fields, one mapping a nucleus (QuPath colour, measurements);
             empty when the source has none.
+        other_features: The source's objects that are no nuclei (regions with their names and
+            colours, tiles, cores), in its own form and coordinates, for a writer of that form.
         positives_only: Outside the labelled regions, if there are any, only some nuclei are
             marked; an unmarked place may be a nucleus or not.
     """
@@ -39,6 +41,7 @@ class Annotation:
     labelled_regions: tuple[BaseGeometry, ...] = ()
     region_labels: tuple[tuple[str, BaseGeometry], ...] = ()
     properties: tuple[Mapping[str, Any], ...] = field(default=())
+    other_features: tuple[Mapping[str, Any], ...] = ()
     positives_only: bool = False
 
     def __post_init__(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from transfer_kit.codecs.base import Maps
 from transfer_kit.data.resampling import resample_window, scale_factor
@@ -50,6 +52,7 @@ class Field:
     factor: float
     stained: Callable[[Pixels], Pixels] | None = None
     tile_px: int = TILE_PX
+    _network: Lock = field(default_factory=Lock, init=False)
 
     @classmethod
     def of(cls, detector: Detector, slide: Slide, mpp: float, *, tile_px: int = TILE_PX) -> Field:
@@ -102,7 +105,12 @@ class Field:
 
     def maps(self, window: Window) -> Maps:
         """The network's maps `(C, h, w)` of a window, as they are in the whole slide."""
-        return self.detector.window_maps(self.pixels, window, self.size, tile_px=self.tile_px)
+        return self.maps_of(self.pixels, window)
+
+    def maps_of(self, read: Callable[[Window], Pixels], window: Window) -> Maps:
+        """The same from pixels that `read` gives."""
+        with self._network:  # it is one, and each run uses all processors
+            return self.detector.window_maps(read, window, self.size, tile_px=self.tile_px)
 
     def on_slide(self, found: FoundNuclei) -> FoundNuclei:
         """Nuclei of the field in pixels of level 0."""
@@ -112,10 +120,13 @@ class Field:
             outlines = shapely.transform(outlines, self._to_slide)
         return replace(found, points=points, outlines=outlines)
 
-    def of_slide(self, area: shapely.Geometry) -> shapely.Geometry:
+    def of_slide(self, area: BaseGeometry) -> BaseGeometry:
         """An area of level 0 in pixels of the field."""
         enlarged = self.factor / self.slide.levels[self.level].downsample
-        return shapely.transform(area, lambda corners: (corners + 0.5) * enlarged - 0.5)
+        moved: BaseGeometry = shapely.transform(
+            area, lambda corners: (corners + 0.5) * enlarged - 0.5
+        )
+        return moved
 
     def _to_slide(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         enlarged = self.slide.levels[self.level].downsample / self.factor
@@ -148,10 +159,10 @@ class Loaded:
     known: Maps | None = None
 
     @classmethod
-    def around(cls, field: Field, window: Window) -> Loaded:
+    def around(cls, whole: Field, window: Window) -> Loaded:
         """With the pixels that the network must see for the maps of a window."""
-        seen = window.grown(halo_px(field.detector), field.size)
-        return cls(field, seen, field.pixels(seen))
+        seen = window.grown(halo_px(whole.detector), whole.size)
+        return cls(whole, seen, whole.pixels(seen))
 
     def with_maps(self, window: Window) -> Loaded:
         """The same with the maps of a window at hand, and without its pixels."""
@@ -171,9 +182,7 @@ class Loaded:
         """The network's maps of a window."""
         if window == self.mapped and self.known is not None:
             return self.known
-        return self.field.detector.window_maps(
-            self._pixels, window, self.field.size, tile_px=self.field.tile_px
-        )
+        return self.field.maps_of(self._pixels, window)
 
     def _pixels(self, window: Window) -> Pixels:
         own = self.window

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from transfer_kit.codecs.base import Codec
 from transfer_kit.codecs.parts import SurveysFirst
@@ -81,7 +82,7 @@ class Progress:
 
 def search(
     field: Field,
-    area: shapely.Geometry | None = None,
+    area: BaseGeometry | None = None,
     *,
     threshold: float,
     block_px: int = BLOCK_PX,
@@ -121,17 +122,17 @@ def search(
     return field.on_slide(decoder.finished(FoundNuclei.joined(parts, codec.classes)))
 
 
-def _blocks_in(field: Field, searched: shapely.Geometry | None, block_px: int) -> Iterator[Window]:
+def _blocks_in(field: Field, searched: BaseGeometry | None, block_px: int) -> Iterator[Window]:
     if searched is not None:
         shapely.prepare(searched)
     for block in blocks_of(field.size, block_px):
         box = shapely.box(block.x0 - 0.5, block.y0 - 0.5, block.x1 - 0.5, block.y1 - 0.5)
-        if searched is None or searched.intersects(box):
+        if searched is None or shapely.intersects(searched, box):
             yield block
 
 
 def _surveyed(
-    field: Field, searched: shapely.Geometry | None, blocks: Sequence[Window], keep: Keeps
+    field: Field, searched: BaseGeometry | None, blocks: Sequence[Window], keep: Keeps
 ) -> Codec:
     """The codec, knowing of the whole slide what it must know before it decodes any of it."""
     codec = field.detector.codec
@@ -162,7 +163,7 @@ def _surveyed(
 def _found_in(
     field: Field,
     decoder: BlockDecoder,
-    searched: shapely.Geometry | None,
+    searched: BaseGeometry | None,
     blocks: Sequence[Window],
     keep: Keeps,
 ) -> Iterator[tuple[Window, FoundNuclei]]:
@@ -199,11 +200,13 @@ def _found_in(
                     block, done = decoding.popleft()
                     yield block, done.result()
         finally:
-            for _, future in (*reading, *decoding):
+            futures: list[Future[Any]] = [future for _, future in reading]
+            futures += [future for _, future in decoding]
+            for future in futures:
                 future.cancel()
 
 
-def _inside(found: FoundNuclei, searched: shapely.Geometry | None) -> FoundNuclei:
+def _inside(found: FoundNuclei, searched: BaseGeometry | None) -> FoundNuclei:
     if searched is None:
         return found
     x, y = found.points.T.astype(np.float64)

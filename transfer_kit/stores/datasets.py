@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -16,9 +17,9 @@ from transfer_kit.data.card import CARD_NAME, DatasetCard, SplitPlan, write_spli
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.errors import UserError, nearest_hint
 from transfer_kit.files import replacing
-from transfer_kit.stores.locations import cache_folder, data_folders, shipped, user_folder
-
-Origin = Literal["embedded", "added", "shipped"]
+from transfer_kit.stores.keeping_tests import Note, remember_tests, settle_splits
+from transfer_kit.stores.locations import cache_folder, shipped
+from transfer_kit.stores.named_cards import Origin, named_cards, root_of, user_cards
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,19 @@ class StoredDataset:
     root: Path | None
 
 
+def _unheard(sentence: str) -> None:
+    """Whoever asks for no notes is told none."""
+
+
 def list_datasets() -> list[StoredDataset]:
     """All datasets that go by a name: embedded organs first, then the user's, then shipped ones."""
     from transfer_kit.data.synthetic import ORGANS
 
     found = [_embedded(organ) for organ in ORGANS]
-    for name, (origin, path) in sorted(_named_cards().items(), key=lambda item: item[1][0]):
+    for name, (origin, path) in sorted(named_cards().items(), key=lambda item: item[1][0]):
         if path.is_file():
             card = DatasetCard.read(path)
-            found.append(StoredDataset(name, origin, card, _root_of(card, path)))
+            found.append(StoredDataset(name, origin, card, root_of(card, path)))
     return found
 
 
@@ -64,7 +69,7 @@ def find_dataset(name_or_path: str | Path) -> Dataset:
     organ = name.removesuffix("-synthetic")
     if organ in ORGANS:
         return Dataset.open(_made(organ))
-    cards = _named_cards()
+    cards = named_cards()
     if name in cards:
         return _open_card(name, cards[name][1])
     if place.is_dir():
@@ -75,13 +80,22 @@ def find_dataset(name_or_path: str | Path) -> Dataset:
     )
 
 
-def add_dataset(folder: Path, fields: dict[str, Any], *, replace: bool = False) -> Path:
+def add_dataset(
+    folder: Path,
+    fields: dict[str, Any],
+    *,
+    replace: bool = False,
+    test_cases: Sequence[str] = (),
+    note: Note = _unheard,
+) -> Path:
     """Write the card of a folder of images, make it known by name, and give back the card's path.
 
-    The card goes into the folder, or into the user's store where the folder is read-only.
+    The card goes into the folder, or into the user's store where the folder is read-only. No case
+    that a dataset of the lab is tested on may be learned from: see `settle_splits`.
 
     Raises:
-        UserError: a field does not fit, the name is taken, or nothing can be written.
+        UserError: a field does not fit, the name is taken, a test case would be learned from, or
+            nothing can be written.
     """
     folder = folder.resolve()
     card = DatasetCard.of_fields(fields)
@@ -89,28 +103,53 @@ def add_dataset(folder: Path, fields: dict[str, Any], *, replace: bool = False) 
     if own.exists() and not replace:
         raise UserError(f"{own} is there already; edit it, or write it anew with --replace.")
     _refuse_taken(card.name, folder, replace)
-    Dataset.of_card(card, folder / card.root)
+    dataset = Dataset.of_card(card, folder / card.root)
+    settled = settle_splits(dataset, test_cases=test_cases, note=note)
+    if settled.plan is not None:
+        card = card.model_copy(update={"splits": settled.plan})
+        dataset = Dataset.of_card(card, folder / card.root)
     if _may_be_written(folder):
         card.write(own)
-        return register(folder, replace=replace)
-    stored = _user_cards() / f"{card.name}.yaml"
-    card.model_copy(update={"root": str(folder / card.root)}).write(stored)
-    return stored
+        _note_place(card.name, folder)
+    else:
+        own = user_cards() / f"{card.name}.yaml"
+        card.model_copy(update={"root": str(folder / card.root)}).write(own)
+    remember_tests(dataset, settled.pictures)
+    return own
 
 
-def register(folder: Path, *, replace: bool = False) -> Path:
+def register(
+    folder: Path,
+    *,
+    replace: bool = False,
+    test_cases: Sequence[str] = (),
+    note: Note = _unheard,
+) -> Path:
     """Make a folder that has a `dataset.yaml` known by the name in it; gives back the yaml's path.
 
+    Where its splits would let a test case be learned from, other splits are written into it.
+
     Raises:
-        UserError: the yaml has faults, or the name is taken.
+        UserError: the yaml has faults, the name is taken, or a test case would be learned from.
     """
     folder = folder.resolve()
-    card = DatasetCard.read(folder / CARD_NAME)
+    path = folder / CARD_NAME
+    card = DatasetCard.read(path)
     _refuse_taken(card.name, folder, replace)
-    with replacing(_user_cards() / f"{card.name}.path") as temporary:
+    dataset = Dataset.open(folder)
+    settled = settle_splits(dataset, test_cases=test_cases, note=note)
+    _note_place(card.name, folder)
+    if settled.plan is not None:
+        path = save_splits(card.name, dataset, settled.plan)
+    else:
+        remember_tests(dataset, settled.pictures)
+    return path
+
+
+def _note_place(name: str, folder: Path) -> None:
+    with replacing(user_cards() / f"{name}.path") as temporary:
         temporary.write_text(f"{folder}\n", encoding="utf-8")
-    (_user_cards() / f"{card.name}.yaml").unlink(missing_ok=True)
-    return folder / CARD_NAME
+    (user_cards() / f"{name}.yaml").unlink(missing_ok=True)
 
 
 def _may_be_written(folder: Path) -> bool:
@@ -123,7 +162,7 @@ def _refuse_taken(name: str, folder: Path, replace: bool) -> None:
 
     if name.removesuffix("-synthetic") in ORGANS:
         raise UserError(f"{name} is an embedded organ; choose another name with --name.")
-    origin, path = _named_cards().get(name, ("shipped", folder / CARD_NAME))
+    origin, path = named_cards().get(name, ("shipped", folder / CARD_NAME))
     if origin == "added" and path != folder / CARD_NAME and not replace:
         raise UserError(
             f"A dataset {name} was added already ({path}); choose another --name, or add --replace."
@@ -148,52 +187,27 @@ def save_splits(name_or_path: str, dataset: Dataset, plan: SplitPlan) -> Path:
             f"'transfer-kit data convert {dataset.name} -o FOLDER' makes a copy that is yours."
         )
     if path.is_relative_to(shipped("datasets")) or not _may_be_written(path.parent):
-        own = _user_cards() / f"{dataset.name}.yaml"
+        own = user_cards() / f"{dataset.name}.yaml"
         update = {"splits": plan, "root": str(dataset.root.resolve())}
         dataset.card.model_copy(update=update).write(own)
-        return own
-    write_splits(path, plan)
+        path = own
+    else:
+        write_splits(path, plan)
+    _, known = named_cards().get(dataset.name, ("shipped", None))
+    if known is not None and known.resolve() == path.resolve():
+        remember_tests(Dataset.open(path, root=dataset.root))
     return path
-
-
-def _user_cards() -> Path:
-    return user_folder() / "datasets"
-
-
-def _named_cards() -> dict[str, tuple[Origin, Path]]:
-    """The yaml of each shipped and added dataset; the user's own hide shipped ones.
-
-    In the user's store `NAME.path` holds the folder of a `dataset.yaml`, and `NAME.yaml` is the
-    card of a folder that cannot be written.
-    """
-    cards: dict[str, tuple[Origin, Path]] = {}
-    for path in sorted(shipped("datasets").glob("*.yaml")):
-        cards[path.stem] = "shipped", path
-    for path in sorted(_user_cards().glob("*.path")):
-        folder = Path(path.read_text(encoding="utf-8").strip())
-        cards[path.stem] = "added", folder / CARD_NAME
-    for path in sorted(_user_cards().glob("*.yaml")):
-        cards[path.stem] = "added", path
-    return cards
 
 
 def _card_of_folder(folder: Path) -> Path | None:
     """The yaml in the user's store of a folder that holds none (a read-only one)."""
     if not folder.is_dir() or (folder / CARD_NAME).exists():
         return None
-    for path in sorted(_user_cards().glob("*.yaml")):
+    for path in sorted(user_cards().glob("*.yaml")):
         root = Path(DatasetCard.read(path).root)
         if root.is_absolute() and root.resolve() == folder.resolve():
             return path
     return None
-
-
-def _root_of(card: DatasetCard, path: Path) -> Path | None:
-    root = Path(card.root).expanduser()
-    places = [path.parent / root]
-    if path.is_relative_to(shipped("datasets")):
-        places = [folder / root for folder in data_folders()]
-    return next((place for place in places if place.is_dir()), None)
 
 
 def _open_card(name: str, path: Path) -> Dataset:
@@ -203,7 +217,7 @@ def _open_card(name: str, path: Path) -> Dataset:
             "'transfer-kit data add FOLDER --replace'."
         )
     card = DatasetCard.read(path)
-    root = _root_of(card, path)
+    root = root_of(card, path)
     if root is not None:
         return Dataset.open(path, root=root)
     if not path.is_relative_to(shipped("datasets")):

@@ -163,6 +163,19 @@ def test_a_tiff_whose_directories_form_a_circle_is_told(tmp_path, tile):
         open_slide(path)
 
 
+def test_a_tiff_with_two_colour_spaces_is_told(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, photometric="rgb")
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages.first.tags["PhotometricInterpretation"].offset
+    with path.open("r+b") as file:
+        file.seek(place + 4)
+        file.write(struct.pack("<I", 2))  # how many values the tag has
+    with pytest.raises(UserError, match=r"a\.tif "):
+        with open_slide(path) as slide:
+            slide.read(0, 0, 0, 8, 8)
+
+
 def test_two_dicom_slides_in_a_folder_are_not_guessed_between(tmp_path):
     for number in (1, 2):
         series = f"1.2.{number}".encode()

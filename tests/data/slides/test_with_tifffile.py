@@ -1,8 +1,10 @@
 """TIFF pyramids against the arrays that were written, and the real ones against OpenSlide."""
 
 import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -193,6 +195,21 @@ def test_a_tile_whose_jpeg_promises_more_than_the_tile_is_refused(tmp_path):
         with open_slide(path) as slide:
             with pytest.raises(UserError, match=f"at level 0, x 0, y 0 .a tile .*{said}"):
                 slide.read(0, 0, 0, 8, 8)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "zstd"])
+def test_a_tile_that_unpacks_to_more_than_a_tile_is_refused(tmp_path, compression):
+    noise = np.random.default_rng(2).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    path = write_tiff(tmp_path / "a.tif", [noise], tile=(256, 256), compression=compression)
+    with tifffile.TiffFile(path) as tiff:
+        offset, count = tiff.pages.first.dataoffsets[0], tiff.pages.first.databytecounts[0]
+    bomb = {"zlib": zlib.compress, "zstd": imagecodecs.zstd_encode}[compression](bytes(10**8))
+    assert len(bomb) <= count
+    data = path.read_bytes()
+    path.write_bytes(data[:offset] + bomb + data[offset + len(bomb) :])
+    with open_slide(path) as slide:
+        with pytest.raises(UserError, match=r"level 0, x 0, y 0 .*(?i:space|too small)"):
+            slide.read(0, 0, 0, 8, 8)
 
 
 def test_grey_slides_are_refused_in_a_sentence(tmp_path):

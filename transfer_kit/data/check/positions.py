@@ -75,7 +75,7 @@ def _misplaced(
     Contrast is the signal's mean at the points, less that of its surroundings (a Gaussian of 10 µm,
     so that ink or melanin does not count); its standard error is the deviation over √n. Exchanged:
     contrast at (y, x) is significant and at least twice that at (x, y). Shifted: contrast elsewhere
-    is half as large again as at the points.
+    is half as large again as at the points. In µm: as exchanged, at the points divided by the mpp.
     """
     points = points[inside(points, (signal.shape[0], signal.shape[1]))]
     if len(points) < _FEWEST_POINTS:
@@ -85,15 +85,19 @@ def _misplaced(
     smooth = (smooth - smooth.mean()) / max(float(smooth.std()), 1e-6)
     here = float(values_at(smooth, points).mean())
     error = 1 / np.sqrt(len(points))
-    exchanged = values_at(smooth, points[:, ::-1])
-    if len(exchanged) >= 0.9 * len(points):
-        there = float(exchanged.mean())
-        if there > _SIGNIFICANT * error and there > 2 * max(here, 0):
-            text = (
-                f"x and y of {file} are exchanged: nuclei are dark at (y, x), not at (x, y); "
-                "exchange the two columns, or transpose the label image."
-            )
-            return [Finding("error", "exchanged-xy", file, text)]
+    if _lie_rather_at(points[:, ::-1], smooth, here):
+        text = (
+            f"x and y of {file} are exchanged: nuclei are dark at (y, x), not at (x, y); "
+            "exchange the two columns, or transpose the label image."
+        )
+        return [Finding("error", "exchanged-xy", file, text)]
+    in_pixels = points / np.float32(sample.mpp)
+    if not 0.8 < sample.mpp < 1.25 and _lie_rather_at(in_pixels, smooth, here):
+        text = (
+            f"The positions in {file} are in µm, not pixels: nuclei are dark at "
+            f"(x / {sample.mpp:g}, y / {sample.mpp:g}), not at (x, y); export pixels."
+        )
+        return [Finding("error", "micrometres", file, text)]
     (dx, dy), best = _best_shift(smooth, points, round(_SEARCHED_UM / sample.mpp))
     far = np.hypot(dx, dy) * sample.mpp > _LEAST_SHIFT_UM
     if (
@@ -114,6 +118,15 @@ def _misplaced(
         )
         return [Finding("warning", "off-nuclei", file, text)]
     return []
+
+
+def _lie_rather_at(others: Points, smooth: NDArray[np.float32], here: float) -> bool:
+    """Whether contrast at other places, nearly all inside, is significant and twice that `here`."""
+    values = values_at(smooth, others)
+    if len(values) < 0.9 * len(others):
+        return False
+    there = float(values.mean())
+    return there > _SIGNIFICANT / np.sqrt(len(others)) and there > 2 * max(here, 0)
 
 
 def _blurred(field: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from defusedxml.common import DefusedXmlException
 
 from transfer_kit.errors import UserError
 
+AsMapping = Callable[[list[tuple[str, Any]]], dict[str, Any]]
+
 _PEEK = 8192
+_PACKED = ("PK\3\4", "\x1f\x8b")  # zip and gzip
 
 
 def peek(path: Path, suffixes: tuple[str, ...]) -> str:
@@ -62,24 +66,35 @@ def _decoded(data: bytes) -> str:
         return data.decode(encoding, errors="replace")
 
 
-def load_json(path: Path) -> Any:
+def load_json(path: Path, as_mapping: AsMapping | None = None) -> Any:
     """The parsed file.
+
+    Args:
+        as_mapping: Makes a mapping of an object's keys and values, where `dict` is not enough.
 
     Raises:
         UserError: the file is missing, empty or no JSON, with the line.
     """
     text = read_text(path)
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=as_mapping)
     except json.JSONDecodeError as error:
         # A file cut inside a string fails where the string began, not where the text ended.
         cut = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
         because = "is cut short" if cut else f"is no JSON ({error.msg})"
+        if text.startswith(_PACKED):
+            raise UserError(
+                f"{path} is compressed; unpack it, and give the file inside."
+            ) from error
+        if "\0" in text:
+            raise UserError(f"{path} is no text in UTF-8; save it as UTF-8.") from error
         raise UserError(
             f"{path}, line {error.lineno}: the file {because}; export it again."
         ) from error
     except RecursionError as error:
         raise UserError(f"{path} nests too deeply to be annotations; export it again.") from error
+    except ValueError as error:  # Python refuses to read integers of thousands of digits
+        raise UserError(f"{path} has a number of thousands of digits; export it again.") from error
 
 
 def load_shared_json(path: Path) -> Any:

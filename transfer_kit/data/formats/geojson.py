@@ -9,25 +9,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
-from shapely.errors import ShapelyError
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.formats.base import ImageInfo, RegionNames, centres_of
-from transfer_kit.data.formats.documents import load_json, peek
+from transfer_kit.data.formats.documents import peek
+from transfer_kit.data.formats.geojson_document import features_of
+from transfer_kit.data.formats.geojson_shapes import CORNER, foreign_members, geometry_of
+from transfer_kit.data.formats.image_bounds import refuse_all_outside
+from transfer_kit.data.formats.qupath_objects import NO_NUCLEUS, class_name_of, kind_of
+from transfer_kit.data.provenance import CENTRE as CENTRE
+from transfer_kit.data.provenance import ORIGIN
 from transfer_kit.errors import UserError
 
-CENTRE = ("Centre X px", "Centre Y px")
 KEPT = "geojson"  # the key of `properties` under which a feature's own members are kept
+GEOMETRY_MEMBERS = "geometryMembers"  # of KEPT: QuPath's additions to the geometry
+POSITION = "position"  # of KEPT: a point's own numbers, which float32 would round
+MULTIPOINT = "multiPoint"  # of KEPT: which feature with several points this one is of
 _ENCLOSED = 5  # an unnamed annotation around this many nuclei is no nucleus
-_NO_NUCLEUS = ("tile", "tma_core", "root")
 
 
 class _Object(NamedTuple):
     """One nucleus or region of the file, in the kit's pixel coordinates."""
 
-    number: int
+    where: str
     kind: str
     class_name: str
     geometry: BaseGeometry
@@ -40,8 +45,10 @@ class GeoJson:
 
     A Point, and each point of a MultiPoint, is a nucleus; so is a Polygon or MultiPolygon, with its
     centroid, and of a cell its `nucleusGeometry`. Classes that `regions` names are areas instead.
-    Every other member of a feature stays in `Annotation.properties`: the feature's `properties`
-    themselves, and its id and the like under "geojson", where the writer finds them.
+
+    Nothing is lost: a nucleus keeps its feature's `properties` in `Annotation.properties`, with the
+    id and the like under "geojson"; regions, tiles and cores stay in `Annotation.other_features`.
+    The writer puts all of them back. Objects nested in others come out side by side.
     """
 
     regions: RegionNames = field(default_factory=RegionNames)
@@ -63,30 +70,92 @@ class GeoJson:
         """Nuclei and regions of all features.
 
         Raises:
-            UserError: no GeoJSON, a feature without sound geometry, or an unnamed annotation that
-                encloses nuclei; with the number of the feature, counted from 1.
+            UserError: no GeoJSON, a feature without sound geometry, an unnamed annotation that
+                encloses nuclei, or nothing inside the image; with the number of the feature,
+                counted from 1.
         """
         (path,) = paths
         nuclei: list[_Object] = []
         labelled: list[BaseGeometry] = []
         labels: list[tuple[str, BaseGeometry]] = []
-        for item in _objects(path):
-            label = self.regions.label_of(item.class_name)
-            if label is not None:
-                labels.append((label, item.geometry))
-            elif self.regions.is_labelled(item.class_name):
-                labelled.append(item.geometry)
+        others: list[dict[str, Any]] = []
+        for where, feature in features_of(path):
+            name = _class_name(feature, where)
+            if kind_of(feature) in NO_NUCLEUS:
+                others.append(feature)
+            elif (label := self.regions.label_of(name)) is not None:
+                labels.append((label, _area(feature, where, name)))
+                others.append(feature)
+            elif self.regions.is_labelled(name):
+                labelled.append(_area(feature, where, name))
+                others.append(feature)
             else:
-                nuclei.append(item)
-        annotation = _annotation(nuclei, labelled, labels)
-        _refuse_unnamed_regions(path, nuclei, annotation)
+                nuclei += _nuclei(feature, where, name)
+        annotation = _annotation(nuclei, labelled, labels, others)
+        refuse_all_outside(path, annotation, image)
+        _refuse_unnamed_regions(nuclei, annotation)
         return annotation
+
+
+def _class_name(feature: Mapping[str, Any], where: str) -> str:
+    name = class_name_of(feature["properties"], where)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{where}: its class {name!r} has half of a character; rename the class in QuPath."
+        ) from None
+    return name
+
+
+def _area(feature: Mapping[str, Any], where: str, name: str) -> BaseGeometry:
+    area = geometry_of(feature.get("geometry"), where)
+    if area.area == 0 and shapely.make_valid(area).area == 0:  # a bow tie's halves cancel
+        raise UserError(
+            f"{where} has the class {name!r}, which means an area, but encloses none; draw an area "
+            "there, or give it another class."
+        )
+    return area
+
+
+def _nuclei(feature: Mapping[str, Any], where: str, name: str) -> Iterator[_Object]:
+    """The nucleus of a feature; of a MultiPoint each of its points."""
+    known = ("geometry", "properties", "type")
+    kept = {key: value for key, value in feature.items() if key not in known}
+    drawn: Any = feature.get("geometry")
+    if isinstance(kept.get("nucleusGeometry"), dict):
+        drawn, kept["cellGeometry"] = kept.pop("nucleusGeometry"), drawn
+    geometry = geometry_of(drawn, where)
+    if foreign := foreign_members(drawn):
+        kept[GEOMETRY_MEMBERS] = foreign
+    if geometry.geom_type == "MultiPoint":
+        kept[MULTIPOINT] = where.rpartition(", feature ")[2]
+    origins = feature["properties"].get(ORIGIN)
+    for k, part in enumerate(_points_apart(geometry)):
+        properties = {**feature["properties"]}
+        if isinstance(origins, list) and k < len(origins):  # one each of a MultiPoint
+            properties[ORIGIN] = origins[k]
+        own = dict(kept)
+        if part.geom_type == "Point":
+            own[POSITION] = _position(drawn, k)
+        properties[KEPT] = own
+        yield _Object(where, kind_of(feature), name, part, properties)
+
+
+def _points_apart(geometry: BaseGeometry) -> list[BaseGeometry]:
+    return list(shapely.get_parts(geometry)) if geometry.geom_type == "MultiPoint" else [geometry]
+
+
+def _position(drawn: Mapping[str, Any], k: int) -> list[float]:
+    given = drawn["coordinates"]
+    return list(given if drawn["type"] == "Point" else given[k])
 
 
 def _annotation(
     nuclei: Sequence[_Object],
     labelled: Sequence[BaseGeometry],
     labels: Sequence[tuple[str, BaseGeometry]],
+    others: Sequence[dict[str, Any]],
 ) -> Annotation:
     outlines = tuple(n.geometry if n.geometry.geom_type != "Point" else None for n in nuclei)
     points = centres_of([n.geometry for n in nuclei])
@@ -101,6 +170,7 @@ def _annotation(
         labelled_regions=tuple(labelled),
         region_labels=tuple(labels),
         properties=tuple(n.properties for n in nuclei),
+        other_features=tuple(others),
     )
 
 
@@ -110,93 +180,14 @@ def _stated_centre(item: _Object) -> tuple[float, float] | None:
     if not isinstance(measured, dict) or not all(name in measured for name in CENTRE):
         return None
     try:
-        x, y = (float(measured[name]) - 0.5 for name in CENTRE)
-    except (TypeError, ValueError):
+        x, y = (float(measured[name]) - CORNER for name in CENTRE)
+    except (OverflowError, TypeError, ValueError):
         return None
     # Outside the outline, someone has moved the outline since.
     return (x, y) if item.geometry.envelope.contains(shapely.Point(x, y)) else None
 
 
-def _objects(path: Path) -> Iterator[_Object]:
-    for number, feature in enumerate(_features(path), start=1):
-        where = f"{path}, feature {number}"
-        if not isinstance(feature, dict):
-            raise UserError(f"{where} is no GeoJSON object; export the file again from QuPath.")
-        properties = feature.get("properties") or {}
-        if not isinstance(properties, dict):
-            raise UserError(f"{where}: its properties are no JSON object; export the file again.")
-        kind = _kind(feature, properties)
-        if kind in _NO_NUCLEUS:
-            continue
-        members = {k: v for k, v in feature.items() if k not in ("geometry", "properties", "type")}
-        geometry = feature.get("geometry")
-        if isinstance(members.get("nucleusGeometry"), dict):
-            geometry = members.pop("nucleusGeometry")
-            members["cellGeometry"] = feature.get("geometry")
-        kept = {**properties, **({KEPT: members} if members else {})}
-        name = class_name_of(properties, where)
-        for part in _nuclei_of(geometry, where):
-            yield _Object(number, kind, name, part, kept)
-
-
-def _features(path: Path) -> list[Any]:
-    document = load_json(path)
-    if isinstance(document, dict) and document.get("type") == "FeatureCollection":
-        document = document.get("features")
-    elif isinstance(document, dict) and document.get("type") == "Feature":
-        document = [document]
-    if not isinstance(document, list):
-        raise UserError(
-            f"{path} holds no list of GeoJSON features; export the objects from QuPath as GeoJSON."
-        )
-    return document
-
-
-def _kind(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
-    """QuPath's object type; before 0.3 it stood in the id (PathDetectionObject)."""
-    for key in ("objectType", "object_type"):
-        if isinstance(properties.get(key), str):
-            return str(properties[key]).lower()
-    old = str(feature.get("id", ""))
-    return old[4:-6].lower() if old.startswith("Path") and old.endswith("Object") else "annotation"
-
-
-def class_name_of(properties: Mapping[str, Any], where: str) -> str:
-    """The name of a feature's classification, "" without one; QuPath joins parts by ": ".
-
-    Raises:
-        UserError: the classification has another form; `where` names the feature.
-    """
-    classification = properties.get("classification") or {}
-    if isinstance(classification, str):
-        return classification
-    if isinstance(classification, dict):
-        parts = classification.get("names") or classification.get("name") or ""
-        if isinstance(parts, str):
-            return parts
-        if isinstance(parts, list) and all(isinstance(part, str) for part in parts):
-            return ": ".join(parts)
-    raise UserError(f"{where}: its classification has no name; export the file again from QuPath.")
-
-
-def _nuclei_of(geometry: Any, where: str) -> list[BaseGeometry]:
-    """Points one by one, or one polygon; shifted to pixel centres at integers."""
-    try:
-        drawn = shape(geometry)
-        finite = bool(np.isfinite(shapely.get_coordinates(drawn)).all())
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ShapelyError) as error:
-        raise UserError(f"{where} has no sound geometry; draw it anew in QuPath.") from error
-    if drawn.geom_type not in ("Point", "MultiPoint", "Polygon", "MultiPolygon"):
-        raise UserError(
-            f"{where} is a {drawn.geom_type}, neither points nor a polygon; delete it or redraw it."
-        )
-    if not finite or drawn.is_empty:
-        raise UserError(f"{where} has a coordinate that is no finite number; draw it anew.")
-    moved = shapely.transform(drawn, lambda corners: corners - 0.5)
-    return list(shapely.get_parts(moved)) if moved.geom_type == "MultiPoint" else [moved]
-
-
-def _refuse_unnamed_regions(path: Path, nuclei: Sequence[_Object], annotation: Annotation) -> None:
+def _refuse_unnamed_regions(nuclei: Sequence[_Object], annotation: Annotation) -> None:
     """A rectangle drawn to run a cell detection in would else count as one vast nucleus."""
     suspects = [
         k
@@ -209,10 +200,11 @@ def _refuse_unnamed_regions(path: Path, nuclei: Sequence[_Object], annotation: A
     tree = shapely.STRtree(centres)
     for k in suspects:
         item = nuclei[k]
-        enclosed = np.count_nonzero(tree.query(item.geometry, predicate="contains") != k)
+        area = shapely.make_valid(item.geometry)
+        enclosed = np.count_nonzero(tree.query(area, predicate="contains") != k)
         if enclosed >= _ENCLOSED:
             raise UserError(
-                f"{path}, feature {item.number}: this annotation encloses {enclosed} nuclei, so it "
+                f"{item.where}: this annotation encloses {enclosed} nuclei, so it "
                 "is an area; give it the class 'Labelled region' if every nucleus in it is marked, "
                 "or 'Region: NAME' for a weak label, or delete it."
             )

@@ -1,4 +1,12 @@
-"""Opening any slide or image: which reader serves it, by its content rather than its name."""
+"""Opening any slide or image: which reader serves it, by its content rather than its name.
+
+- `with_tifffile`: Aperio's SVS, OME-TIFF and any other TIFF in tiles or with several levels. Exact
+  at every level, several times faster at JPEG than OpenSlide, and without further packages.
+- `with_openslide`: MRXS, NDPI, SCN, BIF, VMS, VMU, DICOM, Philips' TIFF, CZI and SVSLIDE, each with
+  its maker's own rules; and SVS with JPEG 2000 in YCbCr.
+- `ngff`: OME-NGFF and Zarr, without further packages and without code that metadata name.
+- `plain`: PNG, JPEG, BMP and untiled TIFF, with the pixels that `read_image` gives.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from transfer_kit.data.images import image_size, read_image, read_mpp
-from transfer_kit.data.slides.opened import OpenedSlide
+from transfer_kit.data.slides.opened import OpenedSlide, unopenable
 from transfer_kit.data.slides.slide import Level, Pixels
 from transfer_kit.errors import UserError
 
@@ -36,13 +36,13 @@ class PlainSlide(OpenedSlide):
         size = _size_of(path)
         super().__init__(path, (Level(size, 1.0),), read_mpp(path))
         decode_now = decode_now or _is_grey(path)  # reading says so
-        self._image: Pixels | None = read_image(path) if decode_now else None
+        self._image: Pixels | None = _decoded(path) if decode_now else None
         self._lock = threading.Lock()
 
     def _pixels(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         with self._lock:
             if self._image is None:
-                self._image = read_image(self.path)
+                self._image = _decoded(self.path)
             image = self._image
         if image.shape[:2] != self.size:
             raise UserError(f"{self.path} has changed since it was opened; open it again.")
@@ -51,6 +51,15 @@ class PlainSlide(OpenedSlide):
     def close(self) -> None:
         """Let go of the pixels."""
         self._image = None
+
+
+def _decoded(path: Path) -> Pixels:
+    try:
+        return read_image(path)
+    except UserError:
+        raise
+    except Exception as error:  # libraries meet what they do not expect; all of it means the file
+        raise unopenable(path, error) from error
 
 
 def _size_of(path: Path) -> tuple[int, int]:

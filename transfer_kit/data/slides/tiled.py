@@ -169,8 +169,11 @@ def on_white(pixels: Pixels, *, premultiplied: bool = False) -> Pixels:
     Args:
         premultiplied: Whether the colours have been multiplied by alpha already.
     """
+    if (pixels[..., 3] == _WHITE).all():
+        return np.ascontiguousarray(pixels[..., :3])
     colours, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
     if premultiplied:
-        return np.minimum(colours + (255 - alpha), 255).astype(np.uint8)
-    laid: Pixels = ((colours * alpha + _WHITE * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return laid
+        laid = np.minimum(colours + (_WHITE - alpha), _WHITE)
+    else:
+        laid = (colours * alpha + _WHITE * (_WHITE - alpha) + 127) // _WHITE
+    return np.asarray(laid, np.uint8)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from transfer_kit.data.annotation import Points
 from transfer_kit.data.formats.base import centres_of
 from transfer_kit.data.formats.geojson_shapes import CORNER, in_qupath
-from transfer_kit.data.formats.geojson_writer import _color_of
+from transfer_kit.data.formats.geojson_writer import default_color
 from transfer_kit.data.provenance import CENTRE, DETECTED, ORIGIN, SCORE, Origin
 from transfer_kit.files import replacing
 from transfer_kit.inference.found import FoundNuclei, SlideFacts
@@ -96,7 +96,7 @@ class _Features:
         kinds: list[dict[str, Any]] = [{"objectType": "detection"} for _ in found.classes]
         for properties, name in zip(kinds, found.classes, strict=True):
             if name:
-                properties["classification"] = {"name": name, "color": list(_color_of(name))}
+                properties["classification"] = {"name": name, "color": list(default_color(name))}
         # All but the closing brace, for JSON and for Python's repr.
         self._json = [json.dumps(properties)[:-1] for properties in kinds]
         self._python = [repr(properties)[:-1] for properties in kinds]
