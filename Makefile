@@ -12,7 +12,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[dev,onnx,adapters,sweeps,slurm,ray]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,onnx,openvino,adapters,slides,spatial,sweeps,slurm,ray]"
 	touch $@
 
 demo: install

@@ -17,7 +17,7 @@ from transfer_kit.cli.ui import ui
 from transfer_kit.errors import UserError
 from transfer_kit.tracking import server
 from transfer_kit.tracking.operations import End, MetricValue, Start, to_line
-from transfer_kit.tracking.outbox import unsent_lock
+from transfer_kit.tracking.unsent_file import unsent_lock
 
 pytest_plugins = ["mlflow_stores"]
 

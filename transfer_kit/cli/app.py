@@ -21,6 +21,7 @@ from transfer_kit.cli.study import study
 from transfer_kit.cli.suggest import suggest
 from transfer_kit.cli.sweep import sweep
 from transfer_kit.cli.ui import ui
+from transfer_kit.cli.view import view
 
 
 class _Commands(TyperGroup):
@@ -50,6 +51,7 @@ app.command()(compare)
 app.command()(sweep)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(view)
 app.add_typer(data.app)
 app.add_typer(models.app)
 app.add_typer(pairs.app)

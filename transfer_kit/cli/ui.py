@@ -50,12 +50,12 @@ def ui(
         raise UserError(_no_runs(redacted(uri)))
     page = experiment_page(ui_root(uri, port, host), newest)
     if is_server(uri):
-        _show(page, browser=not no_browser)
+        show_page(page, browser=not no_browser)
         return
     with _until_stopped():
         print(f"Starting MLflow on {redacted(uri)} ...", file=sys.stderr, flush=True)
         with serving(uri, host=host, port=port) as process:
-            _show(page, browser=not no_browser)
+            show_page(page, browser=not no_browser)
             print("Ctrl-C ends it.", file=sys.stderr, flush=True)
             process.wait()
             raise UserError("The MLflow server ended by itself; start `transfer-kit ui` again.")
@@ -98,7 +98,7 @@ def _send_unsent(client: MlflowClient, uri: str) -> None:
         print(in_words(sent), file=sys.stderr)
 
 
-def _show(page: str, *, browser: bool) -> None:
+def show_page(page: str, *, browser: bool) -> None:
     print(page, flush=True)
     # Without a screen, a text browser would take over the terminal.
     has_screen = sys.platform in ("darwin", "win32") or bool(
