@@ -2,9 +2,10 @@
 
     python benchmarks/papers colon                            # all rows and parts of a study
     python benchmarks/papers colon --row voca --part fold0    # one; run several side by side
-    python benchmarks/papers --table docs/results/papers      # of all that ran: .md, .csv, .png
+    python benchmarks/papers --table docs/results/papers      # of all records: .md, .csv, .png
 
-What ran is not run again, and what was killed goes on.
+What each training gave is a record in docs/results/papers, to be committed: what has one is not run
+again, on whatever machine. Weights and checkpoints stay in .work/papers; what was killed goes on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from collecting import collect
 from parts import parts_of
+from records import RECORDS, Records
 from table import write_tables
 from training import run
 
@@ -29,21 +32,29 @@ def main() -> None:
     parser.add_argument("study", nargs="?", choices=studies())
     parser.add_argument("--row", action="append", help="as in studies.yaml; may be repeated")
     parser.add_argument("--part", action="append", help="such as fold0; may be repeated")
-    parser.add_argument("--folder", type=Path, default=Path(".work/papers"))
+    parser.add_argument("--folder", type=Path, default=Path(".work/papers"), help="of weights")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="what each training gave")
     parser.add_argument("--set", action="append", default=[], help="laid over each recipe, to try")
-    parser.add_argument("--measure-again", action="store_true", help="what was trained before")
+    parser.add_argument("--measure-again", action="store_true", help="what has weights at hand")
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument(
+        "--collect", type=Path, help="make records of a folder in which results lie beside weights"
+    )
     parser.add_argument("--table", type=Path)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.table:
-        write_tables(options.folder, options.table)
+    records = Records(options.records)
+    if options.collect:
+        new = collect(options.collect, records)
+        print(f"{len(new)} new in {records.folder}", *new, sep="\n")
     if options.study:
-        train_all(options)
+        train_all(options, records)
+    if options.table:
+        write_tables(records, options.table)
 
 
-def train_all(options: argparse.Namespace) -> None:
+def train_all(options: argparse.Namespace, records: Records) -> None:
     study = studies()[options.study]
     study = replace(study, over=dict(parse_setting(setting) for setting in options.set))
     parts = parts_of(study.parts, dict(study.data))
@@ -54,7 +65,7 @@ def train_all(options: argparse.Namespace) -> None:
             if options.row and row.name not in options.row:
                 continue
             again = options.measure_again
-            result = run(study, row, part, options.folder, measure_again=again)
+            result = run(study, row, part, options.folder, records, measure_again=again)
             f1 = result["detection"]["f1"]
             whole = result["segmentation"]
             aji = f", AJI {whole['aji']:.3f}" if whole else ""

@@ -1,4 +1,7 @@
-"""Ours beside the papers': Markdown, CSV and a figure."""
+"""Ours beside the papers': Markdown, CSV and a figure.
+
+They are made from the records. Lines of an earlier table of which no records are left stay.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import pandas as pd
-from summary import DETECTION, SEGMENTATION, Line, lines_of
+from csv_lines import read_lines, write_lines
+from records import Records
+from summary import Line, lines_of
 
 from studies import Study, studies
 from transfer_kit.files import replacing
@@ -25,19 +29,23 @@ COLUMNS = {
     "segmentation": [("AJI", "aji"), ("Dice", "dice"), ("PQ", "pq")],
 }  # fmt: skip
 
+MARK = "†"
+FOOTNOTE = f"{MARK} Measured earlier; no record of the single trainings is kept."
 
-def write_tables(folder: Path, output: Path) -> None:
-    """`output`.md, .csv and .png of everything in `folder` that ran."""
-    begun = [study for study in studies().values() if (folder / study.name).is_dir()]
-    found = [(study, lines) for study in begun if (lines := lines_of(study, folder))]
+
+def write_tables(records: Records, output: Path) -> None:
+    """`output`.md, .csv and .png of all records, and of what stood in `output`.csv without any."""
+    earlier = read_lines(output.with_suffix(".csv"))
+    each = [(study, lines_of(study, records, earlier[study.name])) for study in studies().values()]
+    found = [(study, lines) for study, lines in each if lines]
     if not found:
-        raise SystemExit(f"Nothing has run to its end in {folder}.")
+        raise SystemExit(f"There are no records in {records.folder}: nothing has run to its end.")
     text = "\n\n".join(_markdown(study, lines) for study, lines in found) + "\n"
     with replacing(output.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    rows = [_csv_row(study, line) for study, lines in found for line in lines]
-    with replacing(output.with_suffix(".csv")) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.5g")
+    write_lines(
+        output.with_suffix(".csv"), [(study, line) for study, lines in found for line in lines]
+    )
     _draw(found, output.with_suffix(".png"))
     print(text)
 
@@ -61,8 +69,10 @@ def _markdown(study: Study, lines: Sequence[Line]) -> str:
     head += ["paper"] if any(line.row.paper for line in lines) else []
     body = [_cells(study, line, columns, head) for line in lines]
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *body)]
-    notes = "\n\n" + "\n".join(textwrap.wrap(study.notes, 105)) if study.notes else ""
-    return f"## {study.title}\n\n" + "\n".join(table) + notes
+    notes = [study.notes] if study.notes else []
+    notes += [FOOTNOTE] if any(line.carried for line in lines) else []
+    wrapped = ["\n".join(textwrap.wrap(note, 105)) for note in notes]
+    return "\n\n".join([f"## {study.title}", "\n".join(table), *wrapped])
 
 
 def _cells(
@@ -70,7 +80,8 @@ def _cells(
 ) -> list[str]:
     figures = line.figures
     main = columns[0][1]
-    cells = [line.row.label, *([line.group] if "labels" in head else [])]
+    label = f"{line.row.label} {MARK}" if line.carried else line.row.label
+    cells = [label, *([line.group] if "labels" in head else [])]
     cells += [f"**{_number(figures[main])}**{_interval(figures, main, line)}"]
     cells += [_number(figures.get(name)) for _, name in columns[1:]]
     if study.measure == "detection":
@@ -99,20 +110,6 @@ def _interval(figures: dict[str, Any], name: str, line: Line) -> str:
 def _quartiles(figures: dict[str, Any]) -> str:
     median, q1, q3 = (figures[f"distance_{q}_px"] for q in ("median", "q1", "q3"))
     return "" if median is None else f"{median:.2f} ({q1:.2f} to {q3:.2f})"
-
-
-def _csv_row(study: Study, line: Line) -> dict[str, Any]:
-    names = [*DETECTION, *SEGMENTATION]
-    ends = [f"{name}_{end}" for name in names for end in ("low", "high")]
-    distances = [f"distance_{q}_px" for q in ("median", "q1", "q3")]
-    kept = [*names, *ends, *distances, "n_images", "n_cases", "n_nuclei", "p"]
-    return {
-        "study": study.name, "row": line.row.name, "label": line.row.label, "group": line.group,
-        "parts": line.done, "parts_wanted": line.wanted, "interval_over": line.spread,
-        **{name: line.figures.get(name) for name in kept},
-        "parameters": line.parameters, "cpu_minutes": line.minutes,
-        **{f"paper_{name}": value for name, value in line.row.paper.items()},
-    }  # fmt: skip
 
 
 def _draw(found: Sequence[tuple[Study, Sequence[Line]]], path: Path) -> None:
