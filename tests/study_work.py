@@ -10,7 +10,8 @@ from transfer_kit.errors import UserError
 
 
 def do(task: str) -> None:
-    """`write PATH` leaves a file with the number of OpenCV's threads; others go wrong."""
+    """`write PATH` leaves a file with the number of OpenCV's threads, `gpu PATH` one with the
+    GPUs that its process sees; others go wrong."""
     what, _, where = task.partition(" ")
     if what == "fail":
         raise UserError("It cannot be done; do another.")
@@ -21,4 +22,6 @@ def do(task: str) -> None:
     import cv2
 
     said = f"{cv2.getNumThreads()} {os.environ['OMP_NUM_THREADS']}"
+    if what == "gpu":
+        said = os.environ["CUDA_VISIBLE_DEVICES"]
     Path(where).write_text(said, encoding="utf-8")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
+from docs_pages import REPOSITORY
 
 from transfer_kit.engines.choose import engine_of
 from transfer_kit.engines.local import run_all
-from transfer_kit.engines.options import RayOptions, SlurmOptions, options_of
+from transfer_kit.engines.options import KINDS, RayOptions, SlurmOptions, options_of
 from transfer_kit.engines.shipping import bring_home, changed_files, is_shared, leave_mark
 from transfer_kit.errors import UserError
 
@@ -36,6 +39,22 @@ def test_local_is_processes_of_this_machine(tmp_path):
 def test_what_an_engine_does_not_know_is_refused(engine, settings, said):
     with pytest.raises(UserError, match=said):
         options_of(engine, settings)
+
+
+@pytest.mark.parametrize("engine", sorted(KINDS))
+def test_the_page_tells_every_option_with_its_default(engine):
+    page = (REPOSITORY / "docs" / "cluster.md").read_text(encoding="utf-8")
+    table = page[page.index(f"| `{engine}` | default |") :].split("\n\n")[0]
+    rows = [row.strip("|").split(" | ") for row in table.splitlines()[2:]]
+    told = {
+        name.strip(" `"): default.strip(" `")
+        for names, default, _ in rows
+        for name in names.split(", ")
+    }
+    known = {each.name: each.default for each in fields(KINDS[engine])}
+    assert set(told) == set(known)
+    said = {name: value for name, value in known.items() if value is not None}
+    assert {name: told[name] for name in said} == {n: str(value) for n, value in said.items()}
 
 
 def test_a_folder_is_shared_with_who_reads_the_mark_in_it(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 from sweep_fields import RATE, carried_out, in_this_process, sweep
 
 from transfer_kit.errors import UserError
+from transfer_kit.sweeps import conduct as conduct_module
 from transfer_kit.sweeps import trial
 from transfer_kit.sweeps.begin import begin
 from transfer_kit.sweeps.claims import claimed
@@ -37,6 +38,24 @@ def test_a_trial_is_worth_what_the_judge_s_best_round_found(lab):
 
 def _has_checkpoint(opened, slot):
     return (opened.place.trial(slot.number) / trial.CHECKPOINTS).is_dir()
+
+
+def test_trials_of_a_database_are_trained_as_those_of_a_journal(lab):
+    asked = sweep(trials=3, first=[{"freeze": 2}])  # two whose values are fixed, one drawn
+    _, in_journal = carried_out(asked, lab / "journal")
+    url = f"sqlite:///{lab / 'sweeps.db'}"
+    opened = begin(asked, Place("tiny", lab / "database" / "tiny", url))
+    # Each by a worker that has seen none before.
+    for _ in range(3):
+        conduct_module._opened.cache_clear()
+        turn = conduct_module.Turn(0)
+        conduct_module.take_turn(turn, opened.place)
+    in_database = standing_of(opened)
+    assert in_database.is_over
+    assert list(map(in_database.row, in_database.slots)) == [
+        {**in_journal.row(slot), "seconds": in_database.row(other)["seconds"]}
+        for slot, other in zip(in_journal.slots, in_database.slots, strict=True)
+    ]
 
 
 def test_a_trial_that_was_interrupted_goes_on_as_if_nothing_had_happened(lab, monkeypatch):

@@ -77,3 +77,14 @@ def test_the_address_of_a_remote_is_not_told(checkout, monkeypatch):
 def test_it_comes_back_from_its_document():
     environment = describe_environment()
     assert Environment.of_dict(environment.as_dict()) == environment
+
+
+def test_a_process_that_sees_one_gpu_of_several_says_which(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert "visible_gpus" not in describe_environment().as_tags()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    environment = describe_environment()
+    assert environment.as_tags()["visible_gpus"] == "2"
+    other_version = environment.as_dict() | {"of_a_later_version": 1}
+    del other_version["visible_gpus"]
+    assert Environment.of_dict(other_version).visible_gpus == ""

@@ -16,7 +16,8 @@ from transfer_kit.tracking.operations import (
     read_lines,
     to_line,
 )
-from transfer_kit.tracking.outbox import Outbox, unsent_lock
+from transfer_kit.tracking.outbox import Outbox
+from transfer_kit.tracking.unsent_file import unsent_lock
 
 START = Start("", "1", "name", {"base": "breast"}, 5)
 

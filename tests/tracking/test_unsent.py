@@ -10,9 +10,9 @@ from transfer_kit.errors import UserError
 from transfer_kit.process_lock import ProcessLock
 from transfer_kit.tracking import Tracking, open_tracking
 from transfer_kit.tracking.operations import MetricValue, Start, read_lines, to_line
-from transfer_kit.tracking.outbox import unsent_lock
 from transfer_kit.tracking.sender import Sender
 from transfer_kit.tracking.unsent import count_unsent, send_unsent, unsent_files
+from transfer_kit.tracking.unsent_file import unsent_lock
 
 pytest_plugins = ["mlflow_stores"]
 

@@ -21,8 +21,6 @@ from transfer_kit.data.slides import open_slide
 from transfer_kit.viewer.opening import open_places
 from transfer_kit.viewer.web import Site
 
-pytest_plugins = ["lab_fixtures"]
-
 KEY = "the-key"
 
 

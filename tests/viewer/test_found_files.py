@@ -87,7 +87,7 @@ def test_files_are_paired_by_the_names_of_their_images(tmp_path):
 def test_what_cannot_be_paired_is_told(tmp_path):
     images = [tmp_path / "a.png", tmp_path / "b.png"]
     (tmp_path / "one.csv").write_text("x,y\n")
-    with pytest.raises(UserError, match=r"one file, but there are 2 images"):
+    with pytest.raises(UserError, match=r"one file, but 2 images were opened"):
         pair_found(tmp_path / "one.csv", images)
     with pytest.raises(UserError, match="holds no detections of these images"):
         pair_found(tmp_path, images)

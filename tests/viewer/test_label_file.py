@@ -13,6 +13,8 @@ from transfer_kit.errors import UserError
 from transfer_kit.viewer.label_file import NOTHING, LabelFile, why_not_writable
 from transfer_kit.viewer.refusal import Refused
 
+pytest_plugins = ["lab_fixtures"]
+
 LABELS = Annotation(
     np.array([[10, 20], [30.5, 40.25]], np.float32),
     ("tumour", ""),

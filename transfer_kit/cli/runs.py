@@ -9,14 +9,13 @@ from typing import Annotated
 
 import typer
 
+from transfer_kit.cli.options import RUNS, Json
 from transfer_kit.errors import UserError
 from transfer_kit.wording import counted
 
 app = typer.Typer(name="runs", help="Runs: list, show, compare, sync, clean.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="The same for programs.")]
 Runs = Annotated[Path, typer.Option("--runs", help="The folder that run folders are made in.")]
-RUNS = Path("runs")
 BESIDE = (Path(".work"),)
 """Where studies and sweeps keep theirs."""
 

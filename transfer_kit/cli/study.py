@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from transfer_kit.cli.engines import Engine, EngineSet, words_of
+from transfer_kit.cli.options import STUDIES, Json, Set, Workers
 from transfer_kit.wording import counted
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from transfer_kit.studies.conduct import Prepared
     from transfer_kit.studies.outcome import Written
 
-FOLDER = Path(".work/studies")
-
 
 def study(
     name: Annotated[
@@ -28,14 +27,11 @@ def study(
     ] = None,
     folder: Annotated[
         Path, typer.Option(help="Of all that studies trained; shared by all of them.")
-    ] = FOLDER,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 1,
+    ] = STUDIES,
+    workers: Workers = 1,
     engine: Engine = "local",
     engine_set: EngineSet = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A field of every trial, or the values of an axis: seed=[0,1]."),
-    ] = None,
+    set_: Set = None,
     only: Annotated[
         str | None, typer.Option(help="A glob of the trials' names: '*target=eye*'.")
     ] = None,
@@ -46,7 +42,7 @@ def study(
         Path | None,
         typer.Option(help="Write table, figure and sentence of what ran here; train nothing."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train what a study varies, each thing once, and say what was found and how sure it is."""
     if name is None:
@@ -121,7 +117,7 @@ def _again(
     name: str, folder: Path, workers: int, settings: list[str] | None, only: str | None
 ) -> str:
     words = ["transfer-kit", "study", name, "--workers", str(workers)]
-    words += ["--folder", str(folder)] if folder != FOLDER else []
+    words += ["--folder", str(folder)] if folder != STUDIES else []
     words += [word for setting in settings or () for word in ("--set", setting)]
     words += ["--only", only] if only else []
     return shlex.join(words)

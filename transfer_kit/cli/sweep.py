@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transfer_kit.cli.engines import Engine, EngineSet
+from transfer_kit.cli.options import Json, Set, Storage, SweepFolders, Workers
 from transfer_kit.errors import UserError
-from transfer_kit.sweeps.place import SWEEPS, VARIABLE
+from transfer_kit.sweeps.place import SWEEPS
 
 if TYPE_CHECKING:
     from transfer_kit.sweeps.place import Place
@@ -29,31 +30,23 @@ def sweep(
     trials: Annotated[
         int | None, typer.Option(min=1, help="Finished trials in all; the sweep's file says else.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 1,
+    workers: Workers = 1,
     engine: Engine = "local",
     engine_set: EngineSet = None,
     timeout: Annotated[
         str | None, typer.Option(help="Begin no trial after this time: 45m, 2h, 1h30m.")
     ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            help="URL of a database for many machines, as postgresql://user@host/name; never "
-            f"written down, so say it again or set {VARIABLE}."
-        ),
-    ] = None,
+    storage: Storage = None,
     name_: Annotated[
         str | None, typer.Option("--name", help="Of the new sweep; its file's name by default.")
     ] = None,
     join: Annotated[
         str | None, typer.Option(help="Add workers to a sweep that another command began.")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A field of every trial: target=my-eye.")
-    ] = None,
-    sweeps: Annotated[Path, typer.Option(help="Where the folders of sweeps are.")] = SWEEPS,
+    set_: Set = None,
+    sweeps: SweepFolders = SWEEPS,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the dashboard.")] = 8080,
-    as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Search fields of a recipe for what gives most on validation images; test the winner once."""
     from transfer_kit.cli import sweep_dashboard, sweep_reports, sweep_work

@@ -97,13 +97,13 @@ def tell_comparison(comparison: Comparison, console: Console) -> None:
     _print_rows("", rows, runs, console)
     for pair in comparison.pairs:
         console.print(in_words(pair), soft_wrap=True, highlight=False)
-    _print_rows("recipe", comparison.recipe, runs, console)
+    _print_rows("recipe", comparison.apart.recipe, runs, console)
     data = {
         context: [digest or "unknown" for digest in digests]
-        for context, digests in comparison.data.items()
+        for context, digests in comparison.apart.data.items()
     }
     _print_rows("data (equal where the same)", data, runs, console)
-    _print_rows("environment", comparison.environment, runs, console)
+    _print_rows("environment", comparison.apart.environment, runs, console)
 
 
 def in_words(pair: PairedTest) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_kit.recipe import Recipe
+from transfer_kit.runs.finding import FoundRun
 
 Point = Mapping[str, float]
 
@@ -30,6 +31,7 @@ class Entry:
         whole: Of whole nuclei, as `SegmentationScores.as_dict`; empty where it has none.
         curves: Judged rounds of each of its trainings, by title.
         detector: The file of what it gave, where it is kept.
+        run: Where the figures of its test images are, one by one: it can be tested in pairs.
         against_first: What a paired test against the first entry says, in words; empty without.
         facts: Further facts by title, such as labelled images or seconds.
     """
@@ -41,6 +43,7 @@ class Entry:
     whole: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, Sequence[Point]] = field(default_factory=dict)
     detector: Path | None = None
+    run: FoundRun | None = None
     against_first: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Runs and studies as entries of the page."""
+"""Runs and studies as entries of the page, and all entries on one page."""
 
 from __future__ import annotations
 
@@ -11,45 +11,42 @@ import pandas as pd
 from transfer_kit.compare_page.entry import Entry, Gathered, Point, Section, letters
 from transfer_kit.errors import UserError
 from transfer_kit.recipe import Recipe
-from transfer_kit.runs.comparison import PairedTest, compare_runs, differing, refuse_unfinished
+from transfer_kit.runs.comparison import (
+    PairedTest,
+    apart,
+    paired_test,
+    recipes_apart,
+    refuse_unfinished,
+)
 from transfer_kit.runs.finding import FoundRun
 from transfer_kit.studies.cache import RESULT, read
 from transfer_kit.studies.conduct import Prepared
 from transfer_kit.studies.outcome import Written
-from transfer_kit.tracking.run import flattened
 
 
-def of_runs(runs: Sequence[FoundRun], in_words: Callable[[PairedTest], str]) -> Gathered:
-    """Finished runs, each tested against the first.
-
-    Args:
-        runs: Two or more, or one that stands beside studies.
-        in_words: What is said of a paired test.
+def of_runs(runs: Sequence[FoundRun]) -> Gathered:
+    """Finished runs, and what differs between them.
 
     Raises:
         UserError: one has not ended.
     """
+    entries = tuple(of_run(refuse_unfinished(run)) for run in runs)
     if len(runs) == 1:
-        return Gathered((_of_run(refuse_unfinished(runs[0]), ""),))
-    comparison = compare_runs(runs)
-    first, *others = letters(len(runs))
-    pairs = [
-        replace(pair, first=first, second=other)
-        for pair, other in zip(comparison.pairs, others, strict=True)
-    ]
-    entries = tuple(map(_of_run, comparison.runs, ["", *map(in_words, pairs)]))
+        return Gathered(entries)
+    differs = apart(runs)
     tables = {
-        "Recipe": comparison.recipe,
+        "Recipe": differs.recipe,
         "Data (equal where the hash is the same)": {
             context: [digest[:16] or "unknown" for digest in digests]
-            for context, digests in comparison.data.items()
+            for context, digests in differs.data.items()
         },
-        "Environment": comparison.environment,
+        "Environment": differs.environment,
     }
-    return Gathered(entries, (), tables, paired_to=first)
+    return Gathered(entries, (), tables)
 
 
-def _of_run(run: FoundRun, against_first: str) -> Entry:
+def of_run(run: FoundRun) -> Entry:
+    """A finished run."""
     return Entry(
         name=run.name,
         recipe=run.recipe,
@@ -57,7 +54,7 @@ def _of_run(run: FoundRun, against_first: str) -> Entry:
         whole=run.metrics.get(run.column, {}).get("segmentation") or {},
         curves=_curves(run.folder / "curves.csv"),
         detector=run.folder / "detector.safetensors",
-        against_first=against_first,
+        run=run,
         facts=_facts(run),
     )
 
@@ -95,35 +92,49 @@ def of_study(prepared: Prepared, written: Written, name: str) -> Gathered:
     return Gathered(tuple(entries), (section,), {"Recipe": _recipes_apart(entries)})
 
 
-def joined(parts: Sequence[Gathered]) -> Gathered:
-    """Several on one page; tables that one of them has alone stay with it.
+def joined(parts: Sequence[Gathered], in_words: Callable[[PairedTest], str]) -> Gathered:
+    """Several on one page, those that can be tested in pairs first; the tables of one alone stay.
+
+    Args:
+        parts: What was gathered, in the order that was asked for.
+        in_words: What is said of a paired test.
 
     Raises:
-        UserError: there is nothing to show.
+        UserError: there is nothing to compare.
     """
     entries = [entry for part in parts for entry in part.entries]
     if len(entries) < 2:
         raise UserError("Two trainings or more are compared, but got one; name another.")
-    entries = [
-        replace(entry, letter=letter)
-        for entry, letter in zip(entries, letters(len(entries)), strict=True)
-    ]
-    if len(parts) == 1:
-        return replace(parts[0], entries=tuple(entries))
-    return Gathered(
-        tuple(entries),
-        tuple(section for part in parts for section in part.sections),
-        {"Recipe": _recipes_apart(entries)},
+    if len(parts) > 1:
+        entries.sort(key=lambda entry: entry.run is None)
+    entries = _in_pairs(
+        [
+            replace(entry, letter=letter)
+            for entry, letter in zip(entries, letters(len(entries)), strict=True)
+        ],
+        in_words,
     )
+    paired_to = entries[0].letter if any(entry.against_first for entry in entries) else ""
+    sections = tuple(section for part in parts for section in part.sections)
+    tables = parts[0].tables if len(parts) == 1 else {"Recipe": _recipes_apart(entries)}
+    return Gathered(tuple(entries), sections, tables, paired_to)
+
+
+def _in_pairs(entries: Sequence[Entry], in_words: Callable[[PairedTest], str]) -> list[Entry]:
+    """Each run but the first tested against the first, in words."""
+    first, *others = entries
+    tested = [first]
+    for entry in others:
+        said = ""
+        if first.run is not None and entry.run is not None:
+            pair = paired_test(first.run, entry.run)
+            said = in_words(replace(pair, first=first.letter, second=entry.letter))
+        tested.append(replace(entry, against_first=said))
+    return tested
 
 
 def _recipes_apart(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
-    recipes = [flattened(entry.recipe.model_dump(mode="json")) for entry in entries]
-    return {
-        name: values
-        for name, values in differing(recipes).items()
-        if name not in ("name", "description")
-    }
+    return recipes_apart([entry.recipe for entry in entries])
 
 
 def _curves(path: Path) -> dict[str, list[Point]]:

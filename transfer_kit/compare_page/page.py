@@ -18,6 +18,9 @@ from transfer_kit.compare_page.pictures import Row
 from transfer_kit.files import replacing
 from transfer_kit.wording import counted
 
+_LONG = 9
+"""Characters of a number from which on it is rounded."""
+
 
 @dataclass(frozen=True)
 class _Line:
@@ -65,7 +68,7 @@ def write_page(gathered: Gathered, rows: Sequence[Row], why_no_pictures: str, pa
         curves=Markup(curve_chart(entries)),  # noqa: S704
         n_curves_left_out=max(0, sum(len(entry.curves) for entry in entries) - MOST),
         letters=[entry.letter for entry in entries],
-        tables={title: table for title, table in gathered.tables.items() if table},
+        tables={title: _short(table) for title, table in gathered.tables.items() if table},
         wide=len(entries) <= MOST,
         rows=rows,
         why_no_pictures=why_no_pictures,
@@ -131,6 +134,22 @@ def _figures_of(entry: Entry) -> dict[str, str]:
         if entry.whole.get(name) is not None:
             told[title] = f"{entry.whole[name]:.3f}"
     return {**told, **entry.facts}
+
+
+def _short(table: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Long numbers with five digits, where they can still be told apart."""
+    shown = {}
+    for name, values in table.items():
+        short = [_rounded(value) for value in values]
+        shown[name] = short if len(set(short)) == len(set(values)) else list(values)
+    return shown
+
+
+def _rounded(value: str) -> str:
+    try:
+        return f"{float(value):.5g}" if "." in value and len(value) > _LONG else value
+    except ValueError:
+        return value
 
 
 def _png(path: Path) -> str:

@@ -49,13 +49,14 @@ def overlay_rows(
     """Images of the common target's test split, evenly drawn from it, and why not where none.
 
     Args:
-        entries: Whose detectors look at them.
+        entries: Whose detectors look at them, the first `MOST_IN_A_ROW` of those that are kept.
         count: How many images; 0 is none.
         device: As `Detector.to` takes it.
     """
     if not count:
         return (), ""
     with_files = [entry for entry in entries if entry.detector and entry.detector.is_file()]
+    with_files = with_files[:MOST_IN_A_ROW]
     if not with_files:
         return (), "No detector is kept beside these trainings."
     targets = {entry.recipe.target for entry in with_files}

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from transfer_kit.engines.gpus import VISIBLE, gpu_of_worker, visible_gpus
 from transfer_kit.engines.outcome import Outcome, attempt
 
 T = TypeVar("T")
@@ -26,7 +27,8 @@ def run_all(
     """Do `work` on each task in one of several processes; gives each outcome as it comes.
 
     Sums depend on the number of threads in their last bit: with one thread a process, the same
-    comes out however many processes there are. Leaving the iterator ends the processes.
+    comes out however many processes there are. Of several GPUs each process sees one, by turns.
+    Leaving the iterator ends the processes.
 
     Args:
         tasks: In the order in which they are begun.
@@ -36,10 +38,11 @@ def run_all(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     waiting, idle, busy = deque(tasks), list[_Worker[T]](), dict[Connection, _Worker[T]]()
+    numbers, gpus = deque(range(workers)), visible_gpus()
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
-                worker = idle.pop() if idle else _Worker(work, log)
+                worker = idle.pop() if idle else _Worker(work, log, numbers.popleft(), gpus)
                 worker.begin(waiting.popleft())
                 busy[worker.pipe] = worker
             for pipe in wait(list(busy)):
@@ -48,6 +51,8 @@ def run_all(
                 outcome = worker.end()
                 if worker.lives:
                     idle.append(worker)
+                else:
+                    numbers.append(worker.number)
                 yield outcome
     finally:
         for worker in (*idle, *busy.values()):
@@ -57,12 +62,15 @@ def run_all(
 class _Worker(Generic[T]):
     """A process that does one task after the other."""
 
-    def __init__(self, work: Callable[[T], None], log: Path) -> None:
+    def __init__(
+        self, work: Callable[[T], None], log: Path, number: int, gpus: tuple[str, ...]
+    ) -> None:
         self.pipe, other = SPAWN.Pipe()
         self.lives = True
+        self.number = number
         self._task: T | None = None
         self._process = SPAWN.Process(target=_serve, args=(other, work, log), daemon=False)
-        with _one_thread():
+        with _environment(gpu_of_worker(number, gpus)):
             self._process.start()
         other.close()
 
@@ -92,10 +100,11 @@ class _Worker(Generic[T]):
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """The environment that a process is born with: libraries read it when they are imported."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+def _environment(gpu: str | None) -> Iterator[None]:
+    """What a process is born with, since libraries read it when they are imported: one thread."""
+    told = dict.fromkeys(_THREADS, "1") | ({} if gpu is None else {VISIBLE: gpu})
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ from transfer_kit.evaluation.statistics import (
     wilcoxon_signed_rank,
 )
 from transfer_kit.image_figures import read_image_figures
+from transfer_kit.recipe import Recipe
 from transfer_kit.run_data import TESTING, digests_by_context, read_data
 from transfer_kit.runs.finding import FINISHED, FoundRun
 from transfer_kit.tracking.run import flattened
@@ -56,31 +57,42 @@ class PairedTest:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """What differs between runs.
+
+    Attributes:
+        recipe: The fields in which the recipes differ, with each run's value.
+        data: By context, the hash of each run's images and annotations; "" where unknown.
+        environment: Versions, device and commit where they differ.
+    """
+
+    recipe: Mapping[str, tuple[str, ...]]
+    data: Mapping[str, tuple[str, ...]]
+    environment: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Runs beside each other.
 
     Attributes:
         runs: In the order that they were asked for.
         pairs: Each run but the first against the first.
-        recipe: The fields in which the recipes differ, with each run's value.
-        data: By context, the hash of each run's images and annotations; "" where unknown.
-        environment: Versions, device and commit where they differ.
+        apart: What differs between them.
     """
 
     runs: tuple[FoundRun, ...]
     pairs: tuple[PairedTest, ...]
-    recipe: Mapping[str, tuple[str, ...]]
-    data: Mapping[str, tuple[str, ...]]
-    environment: Mapping[str, tuple[str, ...]]
+    apart: Apart
 
     def as_dict(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         return {
             "runs": [{**run.as_dict(), "test": run.figures} for run in self.runs],
             "paired": [pair.as_dict() for pair in self.pairs],
-            "recipe": {name: list(values) for name, values in self.recipe.items()},
-            "data": {name: list(values) for name, values in self.data.items()},
-            "environment": {name: list(values) for name, values in self.environment.items()},
+            "recipe": {name: list(values) for name, values in self.apart.recipe.items()},
+            "data": {name: list(values) for name, values in self.apart.data.items()},
+            "environment": {name: list(values) for name, values in self.apart.environment.items()},
         }
 
 
@@ -101,20 +113,27 @@ def compare_runs(runs: Sequence[FoundRun]) -> Comparison:
         raise UserError("Two runs or more are compared, but got one; name another.")
     for run in runs:
         refuse_unfinished(run)
-    data = [digests_by_context(read_data(run.folder)) for run in runs]
-    recipes = [flattened(run.recipe.model_dump(mode="json")) for run in runs]
-    environments = [_told(run.environment) for run in runs]
     return Comparison(
-        tuple(runs),
-        tuple(paired_test(runs[0], run) for run in runs[1:]),
-        {
-            name: values
-            for name, values in differing(recipes).items()
-            if name not in _NOT_OF_THE_TRAINING
-        },
-        {name: tuple(each.get(name, "") for each in data) for name in _names(data)},
-        differing(environments),
+        tuple(runs), tuple(paired_test(runs[0], run) for run in runs[1:]), apart(runs)
     )
+
+
+def apart(runs: Sequence[FoundRun]) -> Apart:
+    """What differs between runs: recipe, data and environment."""
+    data = [digests_by_context(read_data(run.folder)) for run in runs]
+    return Apart(
+        recipes_apart([run.recipe for run in runs]),
+        {name: tuple(each.get(name, "") for each in data) for name in _names(data)},
+        differing([_told(run.environment) for run in runs]),
+    )
+
+
+def recipes_apart(recipes: Sequence[Recipe]) -> dict[str, tuple[str, ...]]:
+    """The fields in which recipes differ, with each one's value."""
+    flat = [flattened(recipe.model_dump(mode="json")) for recipe in recipes]
+    return {
+        name: values for name, values in differing(flat).items() if name not in _NOT_OF_THE_TRAINING
+    }
 
 
 def refuse_unfinished(run: FoundRun) -> FoundRun:

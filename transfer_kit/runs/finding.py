@@ -103,11 +103,16 @@ def find_run(name: str, folder: Path) -> FoundRun:
     Raises:
         UserError: there is none; the nearest that is there is named.
     """
-    for place in (Path(name).expanduser(), folder / name):
+    for place in _places(name, folder):
         if _is_run(place):
             return read_run(place)
     known = [run.name for run in list_runs(folder)]
     raise UserError(f"There is no run {name!r} in {folder}. {nearest_hint(name, known)}")
+
+
+def is_run(name: str, folder: Path) -> bool:
+    """Whether `find_run` finds a run of that path or name."""
+    return any(_is_run(place) for place in _places(name, folder))
 
 
 def read_run(folder: Path) -> FoundRun:
@@ -127,6 +132,10 @@ def read_run(folder: Path) -> FoundRun:
         options=_read(folder / OPTIONS),
         n_unsent=count_unsent(folder),
     )
+
+
+def _places(name: str, folder: Path) -> tuple[Path, Path]:
+    return Path(name).expanduser(), folder / name
 
 
 def _is_run(folder: Path) -> bool:

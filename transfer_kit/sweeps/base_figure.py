@@ -8,8 +8,8 @@ from transfer_kit.detector import Detector
 from transfer_kit.evaluation import adopt, calibrate
 from transfer_kit.plan import Plan
 from transfer_kit.sweeps.sweep import Sweep
-from transfer_kit.sweeps.trial import criterion_of, judged, judged_images
-from transfer_kit.training.judge import CRITERIA, judged_by
+from transfer_kit.sweeps.trial import criterion_of, judged_images
+from transfer_kit.training.judge import CRITERIA, judged, judged_by
 
 
 def base_as_it_is(plan: Plan, sweep: Sweep) -> dict[str, Any] | None:
@@ -24,5 +24,5 @@ def base_as_it_is(plan: Plan, sweep: Sweep) -> dict[str, Any] | None:
     radius_um = plan.recipe.evaluation.radius_um
     base = Detector(plan.base.network, plan.base.codec, plan.base.card.model_copy()).to("auto")
     adopt(base, calibrate(base, [*plan.train, *plan.validation], radius_um=radius_um))
-    figures = judged(base, judged_images(plan, sweep), radius_um)
+    figures = judged(base, judged_images(plan, sweep), radius_um=radius_um)
     return {"validation": criterion_of(figures), "criterion": CRITERIA[judged_by(figures)]}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfer_kit.errors import UserError
 from transfer_kit.recipe import Recipe
+from transfer_kit.sweeps.claims import storage_of
 from transfer_kit.sweeps.place import VARIABLE, Place
 from transfer_kit.sweeps.samplers import pruner_of, sampler_of
 from transfer_kit.sweeps.slots import Slot, slots_of
@@ -61,6 +62,11 @@ class Opened:
             return dict(self.study.user_attrs)
 
     @property
+    def own_values_are_first(self) -> bool:
+        """Whether trial 0 has the recipe's own values; a note says why where it has not."""
+        return not self.attributes.get(NOTES)
+
+    @property
     def n_asked(self) -> int:
         """Finished trials that the sweep is to have."""
         return int(self.attributes[ASKED])
@@ -92,7 +98,9 @@ class Opened:
         """
         sampler = sampler_of(self.sweep, number)
         pruner = pruner_of(self.sweep, self.recipe)
-        return load(self.place, self.storage, sampler=sampler, pruner=pruner)
+        # The one that knows the trials already: of a trial that it has never read, a database's
+        # cache takes no values.
+        return load(self.place, storage_of(self.study), sampler=sampler, pruner=pruner)
 
 
 def open_sweep(place: Place) -> Opened:
@@ -117,5 +125,5 @@ def _refuse_absent(place: Place) -> None:
         )
     raise UserError(
         f"There is no sweep {place.name!r} in {place.folder.parent}; see `transfer-kit sweep "
-        "list`, or say --storage for one in a database."
+        f"list`, or say --storage (or set {VARIABLE}) for one in a database."
     )

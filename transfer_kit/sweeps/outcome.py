@@ -120,6 +120,6 @@ def _standing(standing: Standing) -> dict[str, int]:
 
 def _own(opened: Opened, standing: Standing) -> float | None:
     """What the recipe's own values give, where they are a trial: the first."""
-    if opened.attributes.get(NOTES) or not standing.slots:
+    if not opened.own_values_are_first or not standing.slots:
         return None
     return figure_of(standing.slots[0])

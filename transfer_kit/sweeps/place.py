@@ -60,13 +60,18 @@ class Place:
         return self.folder / "trials" / f"{number:04d}"
 
 
+def is_name(name: str) -> bool:
+    """Whether a sweep can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def place_of(name: str, sweeps: Path, url: str | None) -> Place:
     """The place of a sweep; without a URL the one of the environment counts.
 
     Raises:
         UserError: the name is none of a folder, or the storage is no URL.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UserError(
             f"A sweep cannot be called {name!r}; use letters, digits, dots and dashes (--name)."
         )

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_kit.data.sample import Sample
-from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
-from transfer_kit.evaluation import calibrate
 from transfer_kit.files import replacing
 from transfer_kit.pair_choice import targets_of
 from transfer_kit.plan import Plan, make_plan
@@ -31,7 +29,7 @@ from transfer_kit.sweeps.storage import refusing
 from transfer_kit.sweeps.sweep import Sweep
 from transfer_kit.tracking.environment import describe_environment
 from transfer_kit.tracking.system_metrics import SystemMetrics
-from transfer_kit.training.judge import CRITERIA, Curve, judged_by
+from transfer_kit.training.judge import CRITERIA, Curve, judged, judged_by
 from transfer_kit.training.module import NotFiniteLossError
 from transfer_kit.training.train import Trained
 from transfer_kit.yaml_faults import parse_yaml
@@ -125,13 +123,6 @@ def judged_images(plan: Plan, sweep: Sweep) -> tuple[Sample, ...]:
     return plan.validation
 
 
-def judged(detector: Detector, samples: Sequence[Sample], radius_um: float) -> Curve:
-    """The figures by which a training judges its rounds, of a detector that decodes as it does."""
-    chosen = calibrate(detector, samples, radius_um=radius_um, codecs=(detector.codec,))
-    figures = {"val/f1": chosen.f1, "val/class_f1": chosen.class_f1, "val/aji": chosen.aji}
-    return {name: value for name, value in figures.items() if value is not None}
-
-
 def criterion_of(figures: Curve) -> float:
     """The one of the judge's figures that decides."""
     return figures[judged_by(figures)]
@@ -177,7 +168,8 @@ def _objectives(
     plan: Plan, trained: Trained, images: Sequence[Sample], sweep: Sweep
 ) -> dict[str, float]:
     if "labels" in sweep.search:
-        figures = judged(trained.detector, images, plan.recipe.evaluation.radius_um)
+        radius_um = plan.recipe.evaluation.radius_um
+        figures = judged(trained.detector, images, radius_um=radius_um)
         validation = criterion_of(figures)
     else:
         validation = max(criterion_of(point) for point in trained.curve)

@@ -28,7 +28,7 @@ def measure_winner(opened: Opened, standing: Standing) -> dict[str, Any] | None:
         return None
     if standing.winner is not None and standing.winner["trial"] == best.number:
         return standing.winner
-    folder = opened.place.folder / f"best-{best.number:04d}"
+    folder = run_of_winner(opened, best.number)
     _take_over(opened.place.trial(best.number) / CHECKPOINTS, folder / CHECKPOINTS)
     result = run_recipe(make_plan(standing.recipe_of(best)), folder)
     winner = {
@@ -40,6 +40,11 @@ def measure_winner(opened: Opened, standing: Standing) -> dict[str, Any] | None:
     }
     opened.remember(**{WINNER: winner})
     return winner
+
+
+def run_of_winner(opened: Opened, number: int) -> Path:
+    """The run folder of a trial that was measured on the test images; on the machine that did."""
+    return opened.place.folder / f"best-{number:04d}"
 
 
 def _take_over(checkpoints: Path, into: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class Environment:
         kit_commit: Of the checkout that transfer-kit itself runs from; empty where it is installed.
         device: Name of the device that computes: a GPU's, else the processor's.
         gpus: Names of all GPUs of the machine.
+        visible_gpus: Those of them that this process may use, as `CUDA_VISIBLE_DEVICES` says; empty
+            where it says nothing.
         cpu: Name of the processor.
         cores: Processor cores that this process may use.
         threads: Threads that torch computes with.
@@ -61,11 +63,13 @@ class Environment:
     threads: int
     system: str
     host: str
+    visible_gpus: str = ""
 
     @classmethod
     def of_dict(cls, document: dict[str, Any]) -> Environment:
-        """What `as_dict` gave."""
-        return cls(**{**document, "gpus": tuple(document["gpus"])})
+        """What `as_dict` gave, perhaps in a version with other fields."""
+        known = {each.name: document[each.name] for each in fields(cls) if each.name in document}
+        return cls(**{**known, "gpus": tuple(document["gpus"])})
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
@@ -75,6 +79,7 @@ class Environment:
         """What runs are found and told apart by, as tags of an MLflow run."""
         tags = {
             "device": self.device,
+            "visible_gpus": self.visible_gpus,
             "cpu": self.cpu,
             "threads": str(self.threads),
             "host": self.host,
@@ -108,6 +113,7 @@ def describe_environment(device: str = "cpu") -> Environment:
         threads=torch.get_num_threads() if torch is not None else 0,
         system=platform.platform(),
         host=platform.node(),
+        visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES", ""),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import statistics
 import threading
 import time
@@ -12,7 +11,6 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from transfer_kit.files import replacing
 from transfer_kit.process_lock import ProcessLock
 from transfer_kit.tracking.faults import is_refusal, reason
 from transfer_kit.tracking.operations import (
@@ -22,9 +20,8 @@ from transfer_kit.tracking.operations import (
     MetricValue,
     Operation,
     Start,
-    read_lines,
-    to_line,
 )
+from transfer_kit.tracking.unsent_file import UnsentFile
 
 log = logging.getLogger("transfer_kit.tracking")
 
@@ -65,7 +62,7 @@ class Outbox:
     ) -> None:
         self._send = send
         self._start = start
-        self._file = file
+        self._file = UnsentFile(file, lock)
         self._store = store
         self._seconds = seconds
         self._retry_seconds = retry_seconds
@@ -74,7 +71,6 @@ class Outbox:
         self._warned: set[str] = set()
         self._guard = threading.Lock()
         self._writing = threading.Lock()
-        self._lock = lock or unsent_lock(file)
         self._request_seconds: deque[float] = deque(maxlen=20)
         self._asked_at: float | None = None
         self._asks_for_little = False
@@ -114,35 +110,14 @@ class Outbox:
         try:
             self._deliver()
         finally:
-            self._lock.release()
+            self._file.release()
 
     def _take_up(self) -> None:
-        left = self._left_over() if self._file.exists() and self._has_file() else []
+        left = self._file.left_over(self._start())
         with self._guard:
             n_starts = int(bool(self._pending) and isinstance(self._pending[0], Start))
             waiting = list(self._pending)
             self._pending = deque([*waiting[:n_starts], *left, *waiting[n_starts:]])
-
-    def _has_file(self) -> bool:
-        """Make the file ours; where another process is sending it just now, take another one."""
-        if self._lock.acquire():
-            return True
-        self._file = self._file.with_name(f"{self._file.stem}-{os.getpid()}.jsonl")
-        self._lock = unsent_lock(self._file)
-        self._lock.acquire()
-        return False
-
-    def _left_over(self) -> list[Operation]:
-        operations = read_lines(self._file)
-        own = self._start()
-        others = [
-            each for each in operations if isinstance(each, Start) and not _same_run(each, own)
-        ]
-        if others:  # kept, not sent as this one's
-            name = f"{self._file.stem}-{others[0].run_id or others[0].key}.jsonl"
-            self._file.replace(self._file.with_name(name))
-            return []
-        return [each for each in operations if not isinstance(each, Start)]
 
     def put(self, operation: Operation) -> None:
         """Queue one operation; costs microseconds."""
@@ -175,7 +150,7 @@ class Outbox:
             if self._pending:
                 self._keep("it did not answer in time")
             if not self._thread.is_alive():
-                self._lock.release()
+                self._file.release()
 
     def _is_slow(self) -> bool:
         seconds = list(self._request_seconds)
@@ -197,7 +172,7 @@ class Outbox:
             arrived = self._deliver()
             self._tried.set()
             if last:
-                self._lock.release()  # where `close` did not wait for this
+                self._file.release()  # where `close` did not wait for this
                 return
             longer = min(max(self._retry_seconds, 2 * pause), LONGEST_PAUSE_SECONDS)
             pause = self._seconds if arrived else longer
@@ -216,7 +191,7 @@ class Outbox:
                     self._pending.popleft()
             self._tried.set()
         self._fault = ""
-        if self._file.exists():
+        if self._file.path.exists():
             self._write()
         return True
 
@@ -262,7 +237,7 @@ class Outbox:
         self._warn(
             "refused",
             f"The MLflow store {self._store} refused {type(batch[0]).__name__} ({why}); the "
-            f"training goes on, and what was refused is kept in {self._file}.",
+            f"training goes on, and what was refused is kept in {self._file.path}.",
         )
 
     def _keep(self, why: str) -> None:
@@ -270,7 +245,7 @@ class Outbox:
         self._warn(
             "unsent",
             f"The MLflow store {self._store} cannot be written to ({why}); the training goes on, "
-            f"and what is unsent is kept in {self._file}: it is tried again, and "
+            f"and what is unsent is kept in {self._file.path}: it is tried again, and "
             "`transfer-kit runs sync` sends it later.",
         )
 
@@ -280,14 +255,7 @@ class Outbox:
             with self._guard:
                 kept = [*self._refused, *self._pending]
             try:
-                if not kept:
-                    self._file.unlink(missing_ok=True)
-                    return
-                self._has_file()
-                first = [] if isinstance(kept[0], Start) else [self._start()]
-                with replacing(self._file) as temporary:
-                    text = "".join(f"{to_line(operation)}\n" for operation in [*first, *kept])
-                    temporary.write_text(text, encoding="utf-8")
+                self._file.write(kept, self._start)
             except Exception as error:
                 self._warn(
                     "file", f"What MLflow did not take cannot be kept in a file either: {error}"
@@ -297,14 +265,3 @@ class Outbox:
         if about not in self._warned:
             self._warned.add(about)
             log.warning(sentence)
-
-
-def unsent_lock(file: Path) -> ProcessLock:
-    """Held by the process that looks after a file of unsent records: a training or a sync."""
-    return ProcessLock(file.with_name(f".{file.stem}.lock"))
-
-
-def _same_run(left: Start, own: Start) -> bool:
-    if left.key and own.key:
-        return left.key == own.key
-    return left.run_id in ("", own.run_id)

@@ -11,8 +11,9 @@ from transfer_kit.errors import UserError
 from transfer_kit.process_lock import ProcessLock
 from transfer_kit.tracking.location import redacted
 from transfer_kit.tracking.operations import Start, read_lines
-from transfer_kit.tracking.outbox import Outbox, unsent_lock
+from transfer_kit.tracking.outbox import Outbox
 from transfer_kit.tracking.sender import Sender
+from transfer_kit.tracking.unsent_file import unsent_lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from transfer_kit.data.sample import Sample
+from transfer_kit.detector import Detector
 from transfer_kit.errors import NotFiniteMapsError
 from transfer_kit.evaluation import calibrate
 from transfer_kit.settings import TrainSettings
@@ -114,19 +115,9 @@ class Judge(lightning.Callback):
     def _examine(self, module: DetectorModule) -> Curve | None:
         """The round's figures; none of maps that are not finite."""
         try:
-            # Decoded as the recipe says: the other variants would take longer than the round.
-            chosen = calibrate(
-                module.detector,
-                self.validation,
-                radius_um=self.radius_um,
-                codecs=(module.detector.codec,),
-            )
+            return judged(module.detector, self.validation, radius_um=self.radius_um)
         except NotFiniteMapsError:
             return None
-        point = {"val/f1": chosen.f1, "val/threshold": chosen.threshold}
-        if chosen.class_f1 is not None:
-            point["val/class_f1"] = chosen.class_f1
-        return point if chosen.aji is None else point | {"val/aji": chosen.aji}
 
     def _keep_if_best(self, module: DetectorModule, score: float, step: int) -> None:
         if score > self.best_score or not self.validation:
@@ -172,6 +163,22 @@ class Judge(lightning.Callback):
         """Go on from a checkpoint."""
         for name, value in state_dict.items():
             setattr(self, name, value)
+
+
+def judged(detector: Detector, samples: Sequence[Sample], *, radius_um: float) -> Curve:
+    """The figures of `CRITERIA` that a detector has on images, and the threshold of its F1.
+
+    It decodes as its codec says: the other variants would take longer than a round.
+
+    Raises:
+        NotFiniteMapsError: its maps are not finite.
+        UserError: there is no image, or no annotated nucleus.
+    """
+    chosen = calibrate(detector, samples, radius_um=radius_um, codecs=(detector.codec,))
+    point = {"val/f1": chosen.f1, "val/threshold": chosen.threshold}
+    if chosen.class_f1 is not None:
+        point["val/class_f1"] = chosen.class_f1
+    return point if chosen.aji is None else point | {"val/aji": chosen.aji}
 
 
 def judged_by(point: Curve) -> str:

@@ -16,6 +16,7 @@ from transfer_kit.data.slides import slide_name
 from transfer_kit.errors import UserError
 from transfer_kit.inference.found import FoundNuclei
 from transfer_kit.viewer.found_geojson import read_found_geojson
+from transfer_kit.wording import counted
 
 SUFFIXES = (".parquet", ".geojson", ".json", ".csv")
 """The first of these that lies there is read: the quickest, then outlines before centres alone."""
@@ -68,8 +69,8 @@ def pair_found(place: Path, images: Sequence[Path]) -> dict[Path, Path]:
     if place.is_file():
         if len(images) != 1:
             raise UserError(
-                f"{place} is one file, but there are {len(images)} images; give the folder that "
-                "`transfer-kit predict` wrote."
+                f"{place} is one file, but {counted(len(images), 'image')} were opened; give the "
+                "folder that `transfer-kit predict` wrote."
             )
         return {images[0]: place}
     if not place.is_dir():

@@ -12,6 +12,7 @@ from transfer_kit.errors import UserError
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.viewer.folder_images import region_names
 from transfer_kit.viewer.shown import Truth
+from transfer_kit.wording import counted
 
 
 def pair_truth(truth: str, images: Sequence[Path]) -> dict[Path, Truth]:
@@ -35,8 +36,8 @@ def pair_truth(truth: str, images: Sequence[Path]) -> dict[Path, Truth]:
 def _source(place: Path, images: Sequence[Path]) -> AnnotationSource:
     if len(images) != 1:
         raise UserError(
-            f"{place} is one file, but there are {len(images)} images; give the folder of their "
-            "annotations, or a dataset."
+            f"{place} is one file, but {counted(len(images), 'image')} were opened; give the "
+            "folder of their annotations, or a dataset."
         )
     for name, known in FORMATS.items():
         if known.recognises(place):
