@@ -99,6 +99,7 @@ def _send_unsent(client: MlflowClient, uri: str) -> None:
 
 
 def show_page(page: str, *, browser: bool) -> None:
+    """Tell the address of a page, and open it where there is a screen."""
     print(page, flush=True)
     # Without a screen, a text browser would take over the terminal.
     has_screen = sys.platform in ("darwin", "win32") or bool(
