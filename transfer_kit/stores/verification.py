@@ -13,7 +13,7 @@ from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
 
 SAME = 0.01
-"""How far another machine's figure may be from a card's that has no interval (a single case)."""
+"""How far another machine's figure may be from a card's whose interval is narrower, or is none."""
 
 FIGURES: tuple[Literal["f1"], Literal["aji"]] = ("f1", "aji")
 
@@ -91,15 +91,19 @@ def _repeat(detector: Detector, measured: Measurement) -> list[Finding]:
 
 
 def _compare(measured: Measurement, now: Measurement, figure: Literal["f1", "aji"]) -> Finding:
-    """Whether a figure lies in the card's interval, or beside the card's where it has none."""
+    """Whether a figure lies in the card's interval, or beside the card's.
+
+    An interval over one or two cases can be narrower than what another version rounds otherwise.
+    """
     said, low, high = measured.interval(figure)
     found = now.interval(figure)[0]
     name = f"{measured.dataset} (AJI)" if figure == "aji" else measured.dataset
+    beside = said is not None and found is not None and abs(found - said) <= SAME
     if low is not None and high is not None:
-        agrees, against = found is not None and low <= found <= high, "the card's interval"
+        agrees = beside or (found is not None and low <= found <= high)
+        against = "the card's interval"
     else:
-        agrees = said is not None and found is not None and abs(found - said) <= SAME
-        against = f"{SAME:g} of the card's {figure.upper()}"
+        agrees, against = beside, f"{SAME:g} of the card's {figure.upper()}"
     verdict = "agrees" if agrees else f"outside {against}"
     told = "–" if found is None else f"{found:.3f}"
     return Finding(name, measured.in_words(figure), told, verdict, failed=not agrees)
