@@ -59,7 +59,6 @@ SMALL = {
     "evaluation.figures": False,
 }
 LONGEST_SECONDS = 7200.0
-RAY_LOGS = Path("/tmp/ray/session_latest")
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,9 @@ def on_ray(shown: Demonstration) -> dict[str, Any]:
         until(lambda: len(in_training(shown.here)) >= 2, "a round of two trials")
         doomed = made.list_all_nodes()[-1]
         made.remove_node(doomed, allow_graceful=False)
-        return {"killed": "one of two machines of the cluster"} | shown.said_by(process)
+        killed = {"killed": "one of two machines of the cluster"}
+        logs = {"logs": [Path(made.head_node.get_session_dir_path())]}
+        return killed | logs | shown.said_by(process)
 
 
 @contextmanager
@@ -217,7 +218,7 @@ def trained_again(shown: Demonstration, recipe: str) -> dict[str, float]:
     curve = pd.read_csv(shown.folder / told["run"] / "curves.csv")
     test = told["finetuned"]["test"]
     return {
-        "validation": curve["val/f1"].max(),
+        "validation": float(curve["val/f1"].max()),
         "best_step": int(curve["step"][curve["val/f1"].idxmax()]),
         "test_f1": test["f1"],
     }
@@ -245,13 +246,15 @@ def examined(shown: Demonstration, told: dict[str, Any]) -> dict[str, Any]:
         "test_f1": test,
         "finetune": again,
         "same_f1": again["test_f1"] == test and again["validation"] == best,
-        "files_with_the_password": with_password(shown.folder) + with_password(RAY_LOGS),
+        "files_with_the_password": [
+            path for place in (shown.folder, *told.get("logs", ())) for path in with_password(place)
+        ],
     }
 
 
 def with_password(folder: Path) -> list[str]:
-    """Files below the folder, if there is one, that hold the database's password."""
-    every = (path for path in folder.resolve().rglob("*") if path.is_file())
+    """Files below the folder that hold the database's password."""
+    every = (path for path in folder.rglob("*") if path.is_file())
     return [str(path) for path in every if PASSWORD.encode() in path.read_bytes()]
 
 
