@@ -59,7 +59,7 @@ def test_each_task_is_done_once_and_what_fails_says_why(cluster, tmp_path):
     assert len(list((tmp_path / "begun").iterdir())) == 3
 
 
-def test_the_tasks_of_a_machine_that_is_killed_are_done_by_another(cluster, tmp_path):
+def test_the_tasks_of_a_machine_that_is_killed_are_done_by_another(cluster, tmp_path, capsys):
     doomed = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
     jobs = [Job(number, tmp_path, seconds=4) for number in range(4)]
@@ -83,6 +83,9 @@ def test_the_tasks_of_a_machine_that_is_killed_are_done_by_another(cluster, tmp_
     assert sorted(each.task.number for each in done) == [0, 1, 2, 3]
     assert [job.file.read_text() for job in jobs] == ["0", "1", "2", "3"]
     assert len(list(began.iterdir())) > 4  # some were begun twice, since their machine was gone
+    said = capsys.readouterr()
+    assert "marked dead" in said.err  # Ray says so on standard output, which is the command's own
+    assert said.out == ""
 
 
 def test_what_a_task_wrote_where_no_folder_is_shared_comes_home(cluster, tmp_path, monkeypatch):

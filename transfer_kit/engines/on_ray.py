@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from transfer_kit.engines.options import RayOptions
 from transfer_kit.engines.outcome import Outcome, attempt, note
 from transfer_kit.engines.packages import differing_packages, packages_here
+from transfer_kit.engines.ray_output import all_apart, ray_apart
 from transfer_kit.engines.shipping import bring_home, changed_files, is_shared, leave_mark
 from transfer_kit.errors import UserError
 
@@ -50,20 +51,22 @@ def run_on_ray(
         UserError: Ray is not installed, the cluster does not answer, or its machines have other
             versions of what this one computes with.
     """
-    ray = _connected(options)
-    try:
-        _refuse_other_versions(ray)
-        mark = leave_mark(home)
-        gpus = options.gpus
-        if gpus is None:
-            gpus = float(ray.cluster_resources().get("GPU", 0) > 0)
-        remote = ray.remote(
-            num_cpus=options.cpus, num_gpus=gpus, max_retries=options.tries, max_calls=1
-        )(_carry_out)
-        begin = partial(remote.remote, work=work, home=home, mark=mark)
-        yield from _rounds(ray, tasks, begin, workers, log, home)
-    finally:
-        ray.shutdown()
+    with ray_apart():
+        ray = _connected(options)
+        try:
+            _refuse_other_versions(ray)
+            mark = leave_mark(home)
+            gpus = options.gpus
+            if gpus is None:
+                gpus = float(ray.cluster_resources().get("GPU", 0) > 0)
+            remote = ray.remote(
+                num_cpus=options.cpus, num_gpus=gpus, max_retries=options.tries, max_calls=1
+            )(_carry_out)
+            begin = partial(remote.remote, work=work, home=home, mark=mark)
+            yield from _rounds(ray, tasks, begin, workers, log, home)
+        finally:
+            with all_apart():
+                ray.shutdown()
 
 
 def _rounds(
