@@ -1,4 +1,5 @@
-"""Seconds until `transfer-kit --help` has answered, beside Python's own start."""
+"""Seconds until `transfer-kit --help` has answered, beside Python's own start; and until all that
+searches a slide is imported, beside torch alone."""
 
 from __future__ import annotations
 
@@ -17,18 +18,32 @@ def seconds(*command: str) -> float:
     return time.perf_counter() - started
 
 
+def medians(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[float, float]:
+    """Of two commands of Python by turns."""
+    pairs = [[seconds(sys.executable, *each) for each in (first, second)] for _ in range(ROUNDS)]
+    a, b = (statistics.median(each) for each in zip(*pairs, strict=True))
+    return a, b
+
+
 def main() -> None:
-    helps, bare = [], []
-    for _ in range(ROUNDS):
-        helps.append(seconds(sys.executable, "-m", "transfer_kit", "--help"))
-        bare.append(seconds(sys.executable, "-c", "pass"))
+    helps, bare = medians(("-m", "transfer_kit", "--help"), ("-c", "pass"))
     print(
         json.dumps(
             {
                 "benchmark": "transfer-kit --help",
-                "seconds": round(statistics.median(helps), 3),
+                "seconds": round(helps, 3),
                 "goal_seconds": 0.3,
-                "ratio_to_python": round(statistics.median(helps) / statistics.median(bare), 1),
+                "ratio_to_python": round(helps / bare, 1),
+            }
+        )
+    )
+    search, torch = medians(("-c", "import transfer_kit.inference.predict"), ("-c", "import torch"))
+    print(
+        json.dumps(
+            {
+                "benchmark": "import of what searches a slide",
+                "seconds": round(search, 3),
+                "ratio_to_torch": round(search / torch, 2),
             }
         )
     )

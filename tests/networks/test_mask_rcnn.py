@@ -29,8 +29,9 @@ from transfer_kit import exporting
 from transfer_kit.codecs import BoxesCodec
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
-from transfer_kit.networks import MaskRCNN, build_network, load_pretrained, proposals
+from transfer_kit.networks import build_network, load_pretrained, proposals
 from transfer_kit.networks.base import SelfJudging
+from transfer_kit.networks.mask_rcnn import MaskRCNN
 from transfer_kit.networks.painting import BACKGROUND, Detections, annotated, paint
 from transfer_kit.networks.tiled import tiled_maps
 from transfer_kit.training.module import DetectorModule

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation.statistics import RESAMPLES, Interval
@@ -74,7 +73,9 @@ def wilson_interval(successes: int, total: int, *, level: float = 0.95) -> Inter
     """
     if not total:
         return Interval(None, None)
-    found = stats.binomtest(successes, total).proportion_ci(level, method="wilson")
+    from scipy.stats import binomtest  # its import takes half a second, which few commands need
+
+    found = binomtest(successes, total).proportion_ci(level, method="wilson")
     return Interval(float(found.low), float(found.high))
 
 

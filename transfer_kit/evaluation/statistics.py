@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from transfer_kit.errors import UserError
 
@@ -197,7 +197,9 @@ def wilcoxon_signed_rank(first: Sequence[float], second: Sequence[float]) -> Sig
     differing = int(np.count_nonzero(a != b))
     if differing == 0:
         return SignedRank(0.0, 1.0, 0)
-    outcome = stats.wilcoxon(a, b)
+    from scipy.stats import wilcoxon  # its import takes half a second, which few commands need
+
+    outcome = wilcoxon(a, b)
     return SignedRank(float(outcome.statistic), float(outcome.pvalue), differing)
 
 
@@ -216,7 +218,7 @@ def mean_over_seeds(values: Sequence[float], *, level: float = 0.95) -> SeedMean
     if count == 1:
         return SeedMean(mean, None, None, None, 1)
     sd = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(0.5 + level / 2, count - 1)) * sd / float(np.sqrt(count))
+    half = float(stdtrit(count - 1, 0.5 + level / 2)) * sd / float(np.sqrt(count))
     return SeedMean(mean, sd, mean - half, mean + half, count)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from transfer_kit.networks.base import Network, build_network, network_names, register_network
+from transfer_kit.networks.base import (
+    Network,
+    build_network,
+    network_names,
+    register_late,
+    register_network,
+)
 from transfer_kit.networks.fcn import FCN8s, FCN16s, FCN32s
 from transfer_kit.networks.fcrn import FCRNA, FCRNB
 from transfer_kit.networks.frcn import FRCN
 from transfer_kit.networks.kinet import KiNet
-from transfer_kit.networks.mask_rcnn import MaskRCNN
 from transfer_kit.networks.micronet import MicroNet
 from transfer_kit.networks.pretrained import load_pretrained
 from transfer_kit.networks.sfcn_opi import SFCNOPI
@@ -24,7 +29,6 @@ __all__ = [
     "FCN16s",
     "FCN32s",
     "KiNet",
-    "MaskRCNN",
     "MicroNet",
     "Network",
     "TimmUNet",
@@ -35,3 +39,6 @@ __all__ = [
     "network_names",
     "register_network",
 ]
+
+# Torchvision takes as long to import as torch itself, and no other network needs it.
+register_late("mask_rcnn", "transfer_kit.networks.mask_rcnn")

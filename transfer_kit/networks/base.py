@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import inspect
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
@@ -60,6 +61,7 @@ class SelfJudging(Protocol):
 N = TypeVar("N", bound=type[Network])
 
 _NETWORKS: dict[str, type[Network]] = {}
+_LATE: dict[str, str] = {}
 
 
 def register_network(name: str) -> Callable[[N], N]:
@@ -74,14 +76,25 @@ def register_network(name: str) -> Callable[[N], N]:
     return register
 
 
+def register_late(name: str, module: str) -> None:
+    """Make a network known whose module registers it, and is imported once it is asked for."""
+    _LATE[name] = module
+
+
 def network_names() -> tuple[str, ...]:
     """The names that `build_network` knows."""
-    return tuple(sorted(_NETWORKS))
+    return tuple(sorted(_NETWORKS.keys() | _LATE.keys()))
+
+
+def _network(name: str) -> type[Network] | None:
+    if name in _LATE:
+        import_module(_LATE[name])
+    return _NETWORKS.get(name)
 
 
 def needed_codec(name: str) -> str | None:
     """The only codec that a network goes with; None where any does, or there is no such network."""
-    codec: str | None = getattr(_NETWORKS.get(name), "needed_codec", None)
+    codec: str | None = getattr(_network(name), "needed_codec", None)
     return codec
 
 
@@ -96,9 +109,9 @@ def build_network(name: str, *, channels: int, **options: Any) -> Network:
     Raises:
         UserError: Unknown name, unknown option, or a value that the network refuses.
     """
-    if name not in _NETWORKS:
-        raise UserError(f"There is no network {name!r}. {nearest_hint(name, _NETWORKS)}")
-    network = _NETWORKS[name]
+    network = _network(name)
+    if network is None:
+        raise UserError(f"There is no network {name!r}. {nearest_hint(name, network_names())}")
     known = set(inspect.signature(network).parameters) - {"channels"}
     for option in options:
         if option not in known:

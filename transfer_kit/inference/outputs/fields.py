@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import gammainccinv, gammaincinv
 from shapely.geometry.base import BaseGeometry
 
 from transfer_kit.evaluation.statistics import RESAMPLES, Interval
@@ -111,5 +111,5 @@ def percentiles(figures: Floats, level: float = 0.95) -> Interval:
 def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of a Poisson mean (Garwood 1936), for nuclei that keep no company."""
     tail = (1 - level) / 2
-    low = stats.chi2.ppf(tail, 2 * count) / 2 if count else 0.0
-    return float(low), float(stats.chi2.isf(tail, 2 * count + 2) / 2)
+    low = gammaincinv(count, tail) if count else 0.0
+    return float(low), float(gammainccinv(count + 1, tail))
