@@ -135,12 +135,14 @@ def write_sweep(folder: Path, count: int) -> Path:
     return path
 
 
-def until(ready: Callable[[], Any], what: str) -> Any:
-    """What `ready` gives, as soon as it gives anything."""
+def until(ready: Callable[[], Any], what: str, command: subprocess.Popen[bytes]) -> Any:
+    """What `ready` gives, as soon as it gives anything; the command must last so long."""
     deadline = time.monotonic() + LONGEST_SECONDS
     while time.monotonic() < deadline:
         if found := ready():
             return found
+        if command.poll() is not None:
+            raise RuntimeError(f"the command ended before {what}; see its log")
         time.sleep(0.5)
     raise TimeoutError(what)
 
@@ -162,11 +164,12 @@ def on_postgresql(shown: Demonstration) -> dict[str, Any]:
     """Two commands of one worker each, of which one worker is killed."""
     path = write_sweep(shown.folder, TRIALS["postgresql"])
     first = shown.command("here.log", "sweep", str(path), "--sweeps", str(shown.here), "--json")
-    until(lambda: in_training(shown.here), "the first worker's first round")
+    until(lambda: in_training(shown.here), "the first worker's first round", first)
     second = shown.command(
         "there.log", "sweep", "--join", NAME, "--sweeps", str(shown.there), "--json"
     )
-    number = until(lambda: in_training(shown.there), "the second worker's first round")[-1]
+    begun = until(lambda: in_training(shown.there), "the second worker's first round", second)
+    number = begun[-1]
     victim = worker_of(second)
     assert victim is not None
     victim.kill()
@@ -183,7 +186,7 @@ def on_ray(shown: Demonstration) -> dict[str, Any]:
             "here.log", "sweep", str(path), "--sweeps", str(shown.here), "--workers", "2",
             "--engine", "ray", "--engine-set", f"address={made.address}", "--json",
         )  # fmt: skip
-        until(lambda: len(in_training(shown.here)) >= 2, "a round of two trials")
+        until(lambda: len(in_training(shown.here)) >= 2, "a round of two trials", process)
         doomed = made.list_all_nodes()[-1]
         made.remove_node(doomed, allow_graceful=False)
         killed = {"killed": "one of two machines of the cluster"}
