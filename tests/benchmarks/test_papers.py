@@ -75,6 +75,7 @@ def ran(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow  # three commands, two of which train
 def test_the_table_holds_the_mean_of_the_seeds(ran):
     files = (ran / RECORDS / "algorithm1" / "raw").glob("seed*.json")
     aji = [json.loads(path.read_text())["segmentation"]["aji"] for path in files]
@@ -88,5 +89,6 @@ def test_the_table_holds_the_mean_of_the_seeds(ran):
     assert "2 of 3" in table
 
 
+@pytest.mark.slow
 def test_the_figure_is_a_picture(ran):
     assert (ran / "out.png").read_bytes().startswith(b"\x89PNG")

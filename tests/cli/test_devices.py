@@ -27,6 +27,7 @@ def in_two_processes(*more):
     )
 
 
+@pytest.mark.slow  # two processes import and begin all that one does
 def test_several_processes_make_one_run(lab):
     done = in_two_processes("--compare-scratch", "--json")
     assert done.returncode == 0, done.stderr

@@ -217,7 +217,8 @@ def mlflow_ids(run):
 
 
 @pytest.mark.parametrize(
-    ("killed_in", "trainings_begun"), [("checkpoints", 1), ("scratch/checkpoints", 2)]
+    ("killed_in", "trainings_begun"),
+    [("checkpoints", 1), pytest.param("scratch/checkpoints", 2, marks=pytest.mark.slow)],
 )
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     finished, lab, killed_in, trainings_begun
