@@ -29,6 +29,8 @@ from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.networks import Network, build_network
 from transfer_kit.networks.base import needed_codec
+from transfer_kit.networks.forward import Floats, Forward, run_network
+from transfer_kit.networks.precision import Precision, computing_in
 from transfer_kit.networks.tiled import window_maps
 from transfer_kit.wording import counted
 
@@ -169,6 +171,7 @@ class Detector:
         size: tuple[int, int],
         *,
         tile_px: int = 1024,
+        forward: Forward | None = None,
     ) -> NDArray[np.float32]:
         """The network's maps `(C, h, w)` of a window of an image, as they are in the whole.
 
@@ -176,18 +179,31 @@ class Detector:
             read: The pixels of a window, at the detector's own mpp and stain.
             window: Whose maps are wanted.
             size: Height and width of the image.
-            tile_px: Side of what the network sees at once, without the halo around it.
+            tile_px: Side of what the network sees of a tile, without the halo around it.
+            forward: What computes the network's maps, in place of `self.forward()`.
         """
 
-        def normalised(seen: Window) -> Tensor:
-            pixels = normalise(read(seen), self.card.mean, self.card.std)
-            return torch.from_numpy(pixels).to(self.device)
+        def normalised(seen: Window) -> Floats:
+            return normalise(read(seen), self.card.mean, self.card.std)
 
-        with self._at_rest():
-            return window_maps(
-                self.network, normalised, window, size,
-                tile_px=tile_px, channels=self.codec.channels,
-            )  # fmt: skip
+        return window_maps(
+            self.network, forward or self.forward(), normalised, window, size,
+            tile_px=tile_px, channels=self.codec.channels,
+        )  # fmt: skip
+
+    def forward(self, *, precision: Precision = "32-true", at_once: int = 1) -> Forward:
+        """Its network as PyTorch runs it on tiles, on the device where it is.
+
+        Args:
+            precision: In which it computes.
+            at_once: Tiles that go through it together, at most.
+        """
+
+        def run(tiles: Floats) -> Floats:
+            with self._at_rest(), computing_in(precision, self.device.type):
+                return run_network(self.network, tiles)
+
+        return Forward(run, at_once)
 
     @contextmanager
     def _at_rest(self) -> Iterator[None]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -97,6 +98,31 @@ def test_the_threshold_can_be_chosen(lab, detector):
         words = (image, "--mpp", 0.25, "-o", "out", "--threshold", threshold, "--json")
         (row,) = predict(detector, *words).json["images"]
         assert row["n_nuclei"] == (scores >= threshold).sum()
+
+
+def test_runtime_and_precision_are_chosen_and_stand_in_the_record(lab, detector):
+    pytest.importorskip("openvino", reason="openvino, of an extra, is not installed")
+    words = (f"{TARGET}/images/c00_0.png", "--mpp", 0.25, "-o", "out", "--json")
+    (by_torch,) = predict(detector, *words).json["images"]
+    assert made_by() == {"runtime": "torch", "precision": "32-true"}
+    (by_other,) = predict(detector, *words, "--runtime", "openvino", "--batch", 2).json["images"]
+    assert made_by() == {"runtime": "openvino", "precision": "32-true"}
+    assert by_other["n_nuclei"] == by_torch["n_nuclei"] > 0
+    predict(detector, *words, "--precision", "bf16-mixed")
+    assert made_by() == {"runtime": "torch", "precision": "bf16-mixed"}
+
+
+def made_by():
+    """How the network was run, by the record."""
+    told = json.loads(Path("out/records/c00_0.json").read_text())["made_by"]
+    return {name: told[name] for name in ("runtime", "precision")}
+
+
+def test_a_runtime_and_a_precision_that_do_not_go_together_are_refused(lab, detector):
+    words = ("--mpp", 0.25, "-o", "out", "--runtime", "onnx", "--precision", "bf16-mixed")
+    said = predict(detector, f"{TARGET}/images/c00_0.png", *words, code=2).error
+    assert said.startswith("--runtime onnx computes in 32 bits alone, but the precision is bf16-m")
+    assert not (lab / "out").exists()
 
 
 def test_the_scale_is_read_from_the_file_where_it_says_it(lab, detector):

@@ -61,6 +61,18 @@ def predict(
     engine: Engine = "local",
     engine_set: EngineSet = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    runtime: Annotated[
+        Literal["torch", "onnx", "openvino"],
+        typer.Option(help="What runs the network; onnx and openvino on a CPU, mostly faster."),
+    ] = "torch",
+    precision: Annotated[
+        Literal["auto", "32-true", "16-mixed", "bf16-mixed"],
+        typer.Option(help="auto: 16 bits where the device computes in them."),
+    ] = "32-true",
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tiles at once through the network; what fills the device."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
 ) -> None:
     """Find nuclei in images and slides: GeoJSON for QuPath, a table, a picture, a summary.
@@ -90,6 +102,9 @@ def predict(
             features_per_file=features_per_file,
             mitosis=mitosis,
             device=device,
+            runtime=runtime,
+            precision=precision,
+            batch=batch,
             overwrite=overwrite,
         )
         for slide in find_slides(images)

@@ -116,10 +116,13 @@ class BlockDecoder:
         nuclei = nuclei.take(block.holds(nuclei.points + corner))
         outlines = None
         if nuclei.instances is not None:
-            drawn = outlines_of(nuclei.instances, len(nuclei))
-            outlines = [_moved(outline, corner) for outline in drawn]
+            outlines = outlines_of(nuclei.instances, len(nuclei))
         found = FoundNuclei.of(nuclei, self.codec.classes, outlines)
-        return replace(found, points=nuclei.points + corner)
+        moved = replace(found, points=nuclei.points + corner)
+        if found.outlines is None:
+            return moved
+        drawn = shapely.transform(found.outlines, lambda corners: corners + corner)
+        return replace(moved, outlines=drawn)
 
     def _followed(self, image: HasMaps, pieces: _Pieces, number: int, block: Window) -> FoundNuclei:
         """The nuclei of a piece of foreground that goes on beyond the window it was seen in."""
@@ -200,11 +203,3 @@ class _Pieces:
         inside &= (top < block.y1) & (top + height > block.y0)
         inside[0] = False
         return np.flatnonzero(inside & self.cut).tolist()
-
-
-def _moved(
-    outline: shapely.Geometry | None, corner: NDArray[np.float32]
-) -> shapely.Geometry | None:
-    if outline is None:
-        return None
-    return shapely.transform(outline, lambda corners: corners + corner)

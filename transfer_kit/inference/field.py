@@ -21,9 +21,10 @@ from transfer_kit.detector import Detector
 from transfer_kit.errors import blaming_the_slide
 from transfer_kit.inference.found import FoundNuclei
 from transfer_kit.inference.outputs.thumbnail import thumbnail
+from transfer_kit.networks.forward import Forward
 
 TILE_PX = 1280
-"""Side of what the network sees at once, without its halo: larger wastes less on halos, and takes
+"""Side of what the network sees of a tile, without its halo: larger wastes less on halos, and takes
 more memory."""
 
 _SAMPLE_PX = 4096
@@ -43,7 +44,8 @@ class Field:
         level: The one that is read.
         factor: By which its pixels are enlarged.
         stained: What brings pixels to the detector's stain; None where they are taken as they are.
-        tile_px: What the network sees at once.
+        tile_px: Side of what the network sees of a tile.
+        forward: What computes the network's maps; None is PyTorch, as the detector runs it.
     """
 
     detector: Detector
@@ -52,10 +54,19 @@ class Field:
     factor: float
     stained: Callable[[Pixels], Pixels] | None = None
     tile_px: int = TILE_PX
+    forward: Forward | None = None
     _network: Lock = field(default_factory=Lock, init=False)
 
     @classmethod
-    def of(cls, detector: Detector, slide: Slide, mpp: float, *, tile_px: int = TILE_PX) -> Field:
+    def of(
+        cls,
+        detector: Detector,
+        slide: Slide,
+        mpp: float,
+        *,
+        tile_px: int = TILE_PX,
+        forward: Forward | None = None,
+    ) -> Field:
         """The slide, of `mpp` µm per pixel of level 0, as `detector` sees it."""
         level = level_for(slide, mpp, detector.card.mpp)
         factor = scale_factor(mpp * slide.levels[level].downsample, detector.card.mpp)
@@ -65,7 +76,7 @@ class Field:
             with blaming_the_slide():
                 sample = thumbnail(slide, _SAMPLE_PX)
             stained = normaliser.fixed_on(sample, slide.path.name)
-        return cls(detector, slide, level, factor, stained, tile_px)
+        return cls(detector, slide, level, factor, stained, tile_px, forward)
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -110,7 +121,9 @@ class Field:
     def maps_of(self, read: Callable[[Window], Pixels], window: Window) -> Maps:
         """The same from pixels that `read` gives."""
         with self._network:  # it is one, and each run uses all processors
-            return self.detector.window_maps(read, window, self.size, tile_px=self.tile_px)
+            return self.detector.window_maps(
+                read, window, self.size, tile_px=self.tile_px, forward=self.forward
+            )
 
     def on_slide(self, found: FoundNuclei) -> FoundNuclei:
         """Nuclei of the field in pixels of level 0."""

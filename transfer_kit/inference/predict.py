@@ -17,6 +17,7 @@ from transfer_kit.data.slides import Slide, open_slide, slide_name
 from transfer_kit.detector import Detector, weights_hash
 from transfer_kit.errors import BadSlideError, UserError, blaming_the_slide
 from transfer_kit.inference.field import TILE_PX, Field, halo_px
+from transfer_kit.inference.forward import Runtime, forward_of, precision_of
 from transfer_kit.inference.found import FoundNuclei, SlideFacts
 from transfer_kit.inference.outputs import Extras, write_outputs
 from transfer_kit.inference.parts import Parts
@@ -28,6 +29,8 @@ from transfer_kit.inference.records import (
 )
 from transfer_kit.inference.search import BLOCK_PX, Progress, search
 from transfer_kit.inference.tissue import region_of, tissue_of, whole_of
+from transfer_kit.networks.forward import Forward
+from transfer_kit.networks.precision import WantedPrecision
 
 Where = Literal["auto", "tissue", "everywhere"]
 Told = Callable[[Progress], None]
@@ -58,6 +61,9 @@ class SlideTask:
         features_per_file: Of GeoJSON; None is one file.
         mitosis: The class whose hottest field the summary tells.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        runtime: What runs the network; all but `torch` export it first, once on a machine.
+        precision: As `train.precision`: `auto` is 16 bits where the device computes in them.
+        batch: Tiles that go through the network at once; None is what fills the device.
         overwrite: Search again what was searched, also by another model.
     """
 
@@ -74,6 +80,9 @@ class SlideTask:
     features_per_file: int | None = None
     mitosis: str | None = None
     device: str = "auto"
+    runtime: Runtime = "torch"
+    precision: WantedPrecision = "32-true"
+    batch: int | None = None
     overwrite: bool = False
 
     @property
@@ -107,6 +116,7 @@ def predict_slide(task: SlideTask, told: Told = lambda progress: None) -> Record
         mpp = scale_of(slide, task.mpp)
         threshold = detector.card.threshold if task.threshold is None else task.threshold
         made_by = _made_by(task, slide, weights, mpp=mpp, threshold=threshold)
+        made_by["precision"] = precision_of(detector, task.runtime, task.precision)
         before = None if task.overwrite else read_record(task.output, task.name)
         if before is not None and _stands(before, made_by, task.output):
             return before
@@ -127,8 +137,8 @@ def look_at(tasks: Sequence[SlideTask], *, each: bool) -> None:
         each: Open each slide; otherwise those that cannot be read are told of as they come.
 
     Raises:
-        UserError: the detector cannot be loaded, its device not be had, tiles are too small, or
-            one of the slides cannot be opened or has no scale.
+        UserError: the detector cannot be loaded, its device, runtime or precision not be had,
+            tiles are too small, or one of the slides cannot be opened or has no scale.
     """
     if not tasks:
         return
@@ -136,6 +146,7 @@ def look_at(tasks: Sequence[SlideTask], *, each: bool) -> None:
     if first.output.is_file():
         raise UserError(f"{first.output} is a file, not a folder; choose another place.")
     refuse_small_blocks(first.block_px, _detector(first.weights, first.device))
+    _forward_of(first)
     for task in tasks if each else ():
         with _opened(task.slide) as slide:
             scale_of(slide, task.mpp)
@@ -177,7 +188,8 @@ def _searched(
     began = time.perf_counter()
     mpp, threshold = made_by["mpp"], made_by["threshold"]
     area = _area_of(task, slide, mpp)
-    field = Field.of(detector, slide, mpp, tile_px=min(TILE_PX, task.block_px))
+    tile_px = min(TILE_PX, task.block_px)
+    field = Field.of(detector, slide, mpp, tile_px=tile_px, forward=_forward_of(task))
     plan = {**made_by, "block_px": task.block_px}
     parts = Parts.begun(task.output / _PARTS / task.name, plan, detector.codec.classes)
     try:
@@ -249,6 +261,7 @@ def _made_by(
         "changed": stamp.st_mtime_ns,
         "mpp": mpp,
         "threshold": float(threshold),
+        "runtime": task.runtime,
         "where": task.where,
         "region": None if region is None else _digest(region),
         "region_class": task.region_class,
@@ -266,3 +279,21 @@ def _digest(text: str) -> str:
 def _detector(weights: Path, device: str) -> Detector:
     """One process searches many slides by one detector."""
     return Detector.load(weights).to(device)
+
+
+def _forward_of(task: SlideTask) -> Forward:
+    return _forward(task.weights, task.device, task.runtime, task.precision, task.batch)
+
+
+@lru_cache(maxsize=1)
+def _forward(
+    weights: Path, device: str, runtime: Runtime, precision: WantedPrecision, batch: int | None
+) -> Forward:
+    """A runtime takes seconds to make a network its own, and a batch that was halved stays so."""
+    return forward_of(
+        _detector(weights, device),
+        weights_hash(weights),
+        runtime=runtime,
+        precision=precision,
+        batch=batch,
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 
+from transfer_kit.networks.precision import chosen_precision
 from transfer_kit.settings import TrainSettings
 from transfer_kit.training import processes
 from transfer_kit.training.launch import group
@@ -41,7 +42,7 @@ def make_trainer(
         accelerator={"cuda": "gpu"}.get(kind, kind),
         max_steps=steps,
         max_epochs=math.ceil(steps / settings.validate_every),
-        precision=_precision(settings.precision, kind),
+        precision=chosen_precision(settings.precision, kind),
         gradient_clip_val=settings.gradient_clip,
         accumulate_grad_batches=settings.accumulate,
         callbacks=list(callbacks),
@@ -66,18 +67,3 @@ def _placed(number: int | None, module: DetectorModule) -> dict[str, Any]:
     )
     devices = began.n_processes // began.n_nodes
     return {"devices": devices, "num_nodes": began.n_nodes, "strategy": strategy}
-
-
-def _precision(wanted: str, kind: str) -> Any:
-    if wanted != "auto":
-        return wanted
-    if kind == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "bf16-mixed" if kind == "cpu" and _multiplies_bf16() else "32-true"
-
-
-def _multiplies_bf16() -> bool:
-    """Whether the CPU has instructions for it; without, it is slower than single precision."""
-    tell = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.10 cannot tell
-    has: Mapping[str, Any] = tell()
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
