@@ -1,7 +1,8 @@
-"""Detectors that ship with the kit, through `Detector.predict`."""
+"""Detectors that ship with the kit, through `Detector.predict`: by PyTorch, and by OpenVINO."""
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,10 @@ from tallied import Tally
 from timed import MPP, main
 
 import transfer_kit as tk
+from transfer_kit.detector import weights_hash
+from transfer_kit.inference.forward import forward_of
+from transfer_kit.networks.forward import Floats, Forward
+from transfer_kit.stores.models import find_weights
 
 MODELS = ("micronet-breast", "voca-colon", "dist-all")
 
@@ -48,5 +53,24 @@ class Ours:
         return self.tally.macs()
 
 
+class ByOpenVINO(Ours):
+    """The same by the runtime that `predict --runtime openvino` takes."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.name += ", OpenVINO"
+        own = forward_of(self.detector, weights_hash(find_weights(model)), runtime="openvino")
+
+        def timed(tiles: Floats) -> Floats:
+            self.tally.shapes[tiles.shape] += 1  # no hook of PyTorch sees them
+            started = time.perf_counter()
+            maps = own.run(tiles)
+            self.tally.seconds += time.perf_counter() - started
+            return maps
+
+        self.detector.forward = lambda **_: Forward(timed)  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
-    main([partial(Ours, model) for model in MODELS], ("transfer-kit", "torch"))
+    makers = [partial(kind, model) for model in MODELS for kind in (Ours, ByOpenVINO)]
+    main(makers, ("transfer-kit", "torch", "openvino"))
