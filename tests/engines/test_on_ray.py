@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from ray_clusters import ray_cluster
 from work_for_engines import Job, make_file
 
 from transfer_kit.engines.on_ray import run_on_ray
@@ -15,32 +14,15 @@ from transfer_kit.engines.options import RayOptions
 from transfer_kit.errors import UserError
 
 pytest.importorskip("ray", reason="the extra [ray] is not installed")
-TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """A head without room for tasks and one machine with room for two."""
-    from ray.cluster_utils import Cluster
-
-    # Other machines find the tests' module as they find the package: because it is installed.
-    told = {
-        "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
-        "RAY_health_check_period_ms": "500",
-        "RAY_health_check_failure_threshold": "3",
-    }
-    patch = pytest.MonkeyPatch()
-    for name, value in told.items():
-        patch.setenv(name, value)
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False},
-    )
-    made.add_node(num_cpus=2)
-    made.wait_for_nodes()
-    yield made
-    made.shutdown()
-    patch.undo()
+    with ray_cluster() as made:
+        made.add_node(num_cpus=2)
+        made.wait_for_nodes()
+        yield made
 
 
 def run(cluster, jobs, home, *, workers=2, **options):
@@ -93,7 +75,7 @@ def test_what_a_task_wrote_where_no_folder_is_shared_comes_home(cluster, tmp_pat
     monkeypatch.setattr("transfer_kit.engines.on_ray.leave_mark", lambda home: "elsewhere")
     seen = {}
     monkeypatch.setattr(
-        "transfer_kit.engines.on_ray.bring_home", lambda files, home: seen.update(files)
+        "transfer_kit.engines.ray_processes.bring_home", lambda files, home: seen.update(files)
     )
     (tmp_path / "older.txt").write_text("was here before")
     assert [each.error for each in run(cluster, [Job(7, tmp_path)], tmp_path)] == [""]

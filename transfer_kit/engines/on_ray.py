@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from transfer_kit.engines.options import RayOptions
-from transfer_kit.engines.outcome import Outcome, attempt, note
+from transfer_kit.engines.outcome import Outcome, note
 from transfer_kit.engines.packages import differing_packages, packages_here
 from transfer_kit.engines.ray_output import all_apart, ray_apart
-from transfer_kit.engines.shipping import bring_home, changed_files, is_shared, leave_mark
+from transfer_kit.engines.ray_processes import CarriesOut, carried_out
+from transfer_kit.engines.shipping import leave_mark
 from transfer_kit.errors import UserError
 
 T = TypeVar("T")
@@ -36,15 +37,16 @@ def run_on_ray(
 ) -> Iterator[Outcome[T]]:
     """Do `work` on each task somewhere in a Ray cluster; gives each outcome as it comes.
 
-    A task whose machine is lost begins again on another. Where `home` is no folder that the machine
-    shares, what the task wrote below it is brought here. Leaving the iterator cancels what runs.
+    As on one machine, a process does one task after the other. A task whose machine is lost begins
+    again on another. Where `home` is no folder that the machine shares, what the task wrote below
+    it is brought here. Leaving the iterator ends what runs.
 
     Args:
         tasks: In the order in which they are begun.
         work: A function that the other machines can import.
-        workers: Tasks at a time.
+        workers: Processes, each with a task at a time.
         log: Added to where a task failed; what tasks print is in Ray's own logs.
-        options: The cluster's address, and what of it a task gets.
+        options: The cluster's address, and what of it a process gets.
         home: The absolute folder that `work` writes to.
 
     Raises:
@@ -55,63 +57,21 @@ def run_on_ray(
         ray = _connected(options)
         try:
             _refuse_other_versions(ray)
-            mark = leave_mark(home)
             gpus = options.gpus
             if gpus is None:
                 gpus = float(ray.cluster_resources().get("GPU", 0) > 0)
-            remote = ray.remote(
-                num_cpus=options.cpus, num_gpus=gpus, max_retries=options.tries, max_calls=1
-            )(_carry_out)
-            begin = partial(remote.remote, work=work, home=home, mark=mark)
-            yield from _rounds(ray, tasks, begin, workers, log, home)
+            process = ray.remote(num_cpus=options.cpus, num_gpus=gpus)(CarriesOut)
+            start = partial(process.remote, work, home, leave_mark(home))
+            outcomes = carried_out(
+                ray, start, tasks, workers=workers, tries=options.tries, home=home
+            )
+            with closing(outcomes):  # before the connection is
+                for outcome in outcomes:
+                    note(outcome, log)
+                    yield outcome
         finally:
             with all_apart():
                 ray.shutdown()
-
-
-def _rounds(
-    ray: Any,
-    tasks: Sequence[T],
-    begin: Callable[[T], Any],
-    workers: int,
-    log: Path,
-    home: Path,
-) -> Iterator[Outcome[T]]:
-    waiting, busy = deque(tasks), dict[Any, T]()
-    try:
-        while waiting or busy:
-            while waiting and len(busy) < workers:
-                task = waiting.popleft()
-                busy[begin(task)] = task
-            (ended,), _ = ray.wait(list(busy), num_returns=1)
-            task = busy.pop(ended)
-            try:
-                error, files = ray.get(ended)
-            except ray.exceptions.RayError as lost:
-                error, files = _why_lost(lost), {}
-            bring_home(files, home)
-            outcome = Outcome(task, error)
-            note(outcome, log)
-            yield outcome
-    finally:
-        for reference in busy:
-            ray.cancel(reference, force=True)
-
-
-def _carry_out(
-    task: T, *, work: Callable[[T], None], home: Path, mark: str
-) -> tuple[str, dict[str, bytes]]:
-    """On some machine: the error, or "", and what it wrote, where that is not seen from home."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    if is_shared(home, mark):
-        return attempt(task, work), {}
-    home.mkdir(parents=True, exist_ok=True)
-    before = changed_files(home, {})
-    error = attempt(task, work)
-    changed = changed_files(home, before)
-    return error, {name: (home / name).read_bytes() for name in changed}
 
 
 def _connected(options: RayOptions) -> Any:
@@ -177,11 +137,3 @@ def _refuse_other_versions(ray: Any) -> None:
                 f"The machine {host} of the Ray cluster has other packages than this one "
                 f"({', '.join(apart)}); install the same on both."
             )
-
-
-def _why_lost(error: Exception) -> str:
-    first = str(error).strip().splitlines()
-    return (
-        f"its machine or process was lost ({first[0][:200] if first else type(error).__name__}); "
-        "run the command again to try it again."
-    )
