@@ -22,7 +22,7 @@ from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.formats import AnnotationSource, ImageInfo, read_annotation
 from transfer_kit.data.images import read_image
 from transfer_kit.data.synthetic import draw
-from transfer_kit.inference import write_nuclei_geojson
+from transfer_kit.inference import write_nuclei
 from transfer_kit.plan import make_plan
 from transfer_kit.recipe import Recipe
 from transfer_kit.run import run_recipe
@@ -51,10 +51,12 @@ def main() -> None:
         recipe = Recipe(base="breast", target=f"./{folder}", freeze=2).replaced(**SHORT)
         result = run_recipe(make_plan(recipe), Path("runs/from-qupath"))
 
-        image = folder / "images" / "a.png"
-        nuclei = result.trained.detector.predict(read_image(image), MPP)
-        written = Path("a.geojson")
-        write_nuclei_geojson(written, nuclei)
+        image, detector = folder / "images" / "a.png", result.trained.detector
+        pixels = read_image(image)
+        nuclei = detector.predict(pixels, MPP)
+        (written,) = write_nuclei(
+            ["geojson"], Path(), "a", nuclei, detector=detector, image=pixels, mpp=MPP
+        )
         source = AnnotationSource("geojson", (written,))
         again = read_annotation(source, ImageInfo.of(image))
         if not np.array_equal(again.points, nuclei.points):

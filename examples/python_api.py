@@ -13,7 +13,7 @@ import transfer_kit as tk
 from transfer_kit.data.synthetic import draw
 from transfer_kit.detector import Detector
 from transfer_kit.evaluation import Evaluated, best_threshold, evaluate, match_points, overlay
-from transfer_kit.inference import write_nuclei_csv, write_nuclei_geojson, write_png
+from transfer_kit.inference import write_nuclei, write_png
 
 MPP, RADIUS_UM = 0.25, 2.0
 
@@ -37,8 +37,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
         kept = detector.predict(image, MPP, threshold=threshold.value)
-        write_nuclei_geojson(Path("eye.geojson"), kept)
-        write_nuclei_csv(Path("eye.csv"), kept, mpp=MPP)
+        names = ("geojson", "csv")
+        write_nuclei(names, Path(), "eye", kept, detector=detector, image=image, mpp=MPP)
         drawn = overlay(image, truth, kept, radius_um=RADIUS_UM, mpp=MPP)
         write_png(Path("eye.png"), drawn)
         print("Made:", ", ".join(sorted(path.name for path in Path().iterdir())))

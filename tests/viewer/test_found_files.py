@@ -8,17 +8,19 @@ import shapely
 
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.formats import write_geojson
-from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.errors import UserError
 from transfer_kit.inference.found import FoundNuclei, SlideFacts
-from transfer_kit.inference.writers import write_nuclei_csv
+from transfer_kit.inference.outputs import write_csv
 from transfer_kit.viewer.found_files import pair_found, read_found
 
 
 def test_csv_of_predict_is_read(tmp_path):
     points = np.array([[1.5, 2.25], [30, 40]], np.float32)
-    nuclei = Nuclei(points, np.array([0.5, 0.125]), ("tumour", ""))
-    write_nuclei_csv(tmp_path / "a.csv", nuclei, mpp=0.5)
+    scores, kinds = np.array([0.5, 0.125], np.float32), np.array([0, 1], np.uint16)
+    nuclei = FoundNuclei(points, scores, kinds, ("tumour", ""))
+    searched = shapely.MultiPolygon([shapely.box(0, 0, 50, 50)])
+    facts = SlideFacts("a.svs", (50, 50), 0.5, searched, "micronet-eye", 0.1, 3.5)
+    write_csv(tmp_path / "a.csv", nuclei, facts)
     found = read_found(tmp_path / "a.csv").nuclei
     np.testing.assert_array_equal(found.points, points)
     assert found.scores.tolist() == [0.5, 0.125]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _GREY_MEND = (
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NOT_RGB = {5: "CMYK, a print format", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB"}
 _UM_PER_UNIT = {"µm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 
@@ -176,6 +178,8 @@ def _read_tiff(path: Path) -> NDArray[np.uint8]:
     page, pixels = _tiff(path, _first_page, "its pixels cannot be decoded")
     photometric = int(page["photometric"])
     if photometric == tifffile.PHOTOMETRIC.PALETTE:
+        if page["colormap"] is None or pixels.ndim != 2:
+            raise _damaged(path, "its pixels point into a palette that it has not")
         return _look_up(pixels, page["colormap"], path)
     if pixels.ndim == 3 and page["planar"]:
         pixels = np.moveaxis(pixels, 0, -1)
@@ -191,8 +195,8 @@ def _read_tiff(path: Path) -> NDArray[np.uint8]:
             f"{path} holds {pixels.shape[-1]} samples a pixel, not 3 (RGB) or 4 (RGBA); "
             "save it as an RGB TIFF."
         )
-    if photometric == tifffile.PHOTOMETRIC.SEPARATED:
-        raise UserError(f"{path} is CMYK, a print format, not RGB; save it as an RGB TIFF.")
+    if photometric in _NOT_RGB:
+        raise UserError(f"{path} is {_NOT_RGB[photometric]}, not RGB; save it as an RGB TIFF.")
     return as_uint8(pixels[..., :3], path, bits=page["bits"], white=page["white"])
 
 
@@ -204,7 +208,8 @@ def _first_page(tiff: tifffile.TiffFile) -> tuple[dict[str, Any], NDArray[Any]]:
         "photometric": page.photometric,
         "colormap": page.colormap,
         "planar": page.planarconfig == tifffile.PLANARCONFIG.SEPARATE,
-        "pages": len(tiff.series[0].pages) if tiff.series else 1,
+        # A few of them, since a damaged file may lead from page to page for ever.
+        "pages": len(list(islice(takewhile(lambda p: p.shape == page.shape, tiff.pages), 5))),
         "bits": int(np.max(bits)),
         "white": int(tops.max()) or None,
     }

@@ -16,11 +16,11 @@ from transfer_kit.codecs.base import Maps
 from transfer_kit.data.resampling import resample_window, scale_factor
 from transfer_kit.data.resampling_axis import ResampledAxis
 from transfer_kit.data.slides.slide import Pixels, Slide
+from transfer_kit.data.slides.thumbnail import scaled_down
 from transfer_kit.data.tiles import Window
 from transfer_kit.detector import Detector
 from transfer_kit.errors import blaming_the_slide
 from transfer_kit.inference.found import FoundNuclei
-from transfer_kit.inference.outputs.thumbnail import thumbnail
 from transfer_kit.networks.forward import Forward
 
 TILE_PX = 1280
@@ -74,7 +74,7 @@ class Field:
         stained = None
         if normaliser is not None:
             with blaming_the_slide():
-                sample = thumbnail(slide, _SAMPLE_PX)
+                sample = scaled_down(slide, _SAMPLE_PX)
             stained = normaliser.fixed_on(sample, slide.path.name)
         return cls(detector, slide, level, factor, stained, tile_px, forward)
 

@@ -3,8 +3,9 @@ import pytest
 from data.slides.made_slides import picture, pyramid, write_tiff
 
 from transfer_kit.data.slides import Level, open_slide
+from transfer_kit.data.slides import thumbnail as module
 from transfer_kit.data.slides.opened import OpenedSlide
-from transfer_kit.data.slides.thumbnail import thumbnail_of
+from transfer_kit.data.slides.thumbnail import scaled_down, thumbnail_of
 
 
 class Array(OpenedSlide):
@@ -69,3 +70,36 @@ def test_a_pyramid_and_its_finest_level_alone_look_alike(tmp_path):
     alone = thumbnail_of(Array(levels[:1]), 8)
     assert several.downsample == alone.downsample
     np.testing.assert_allclose(several.pixels.astype(int), alone.pixels, atol=2)
+
+
+@pytest.mark.parametrize("read_px", [24, 2048])
+def test_pixels_are_means_however_much_is_read_at_a_time(monkeypatch, read_px):
+    monkeypatch.setattr(module, "_READ_PX", read_px)
+    image = np.random.default_rng(0).integers(0, 256, (120, 200, 3)).astype(np.uint8)
+    slide = Array([image])
+    small = scaled_down(slide, 50)
+    assert small.shape == (30, 50, 3)
+    np.testing.assert_allclose(small, image.reshape(30, 4, 50, 4, 3).mean(axis=(1, 3)), atol=0.51)
+    assert max(max(sides) for _, *sides in slide.read_from) <= read_px
+
+
+def test_a_picture_is_scaled_down_from_the_coarsest_level_that_is_as_long():
+    slide = Array(pyramid(picture(320, 640), 4))
+    assert scaled_down(slide, 160).shape == (80, 160, 3)
+    assert {number for number, _, _ in slide.read_from} == {2}
+    slide.read_from.clear()
+    assert scaled_down(slide, 161).shape == (80, 161, 3)
+    assert {number for number, _, _ in slide.read_from} == {1}
+
+
+def test_a_picture_that_is_small_stays_as_it_is():
+    image = picture(30, 40)
+    np.testing.assert_array_equal(scaled_down(Array([image]), 2_000), image)
+
+
+def test_sides_that_do_not_divide_are_scaled_evenly():
+    rows = np.arange(1001) * 255 / 1001
+    image = np.broadcast_to(rows[:, None, None], (1001, 777, 3)).astype(np.uint8)
+    small = scaled_down(Array([image]), 100)
+    assert small.shape == (100, 78, 3)
+    np.testing.assert_allclose(small[:, 40, 0], (np.arange(100) + 0.5) * 255 / 100, atol=2.5)

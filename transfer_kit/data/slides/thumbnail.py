@@ -48,6 +48,20 @@ def thumbnail_of(slide: Slide, downsample: float) -> Thumbnail:
     return Thumbnail(small, slide.levels[level].downsample * by)
 
 
+def scaled_down(slide: Slide, longest_px: int) -> Pixels:
+    """The slide as a picture whose longer side has so many pixels, but no larger than it is.
+
+    Raises:
+        UserError: the slide is damaged.
+    """
+    shrink = min(1.0, longest_px / max(slide.size))
+    height, width = (max(round(side * shrink), 1) for side in slide.size)
+    pixels = thumbnail_of(slide, max(slide.size) / max(height, width)).pixels
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _averaged(window: Pixels, by: int) -> Pixels:
     """The mean of squares of `by` pixels; the last row and column are repeated to fill theirs."""
     height, width = window.shape[:2]

@@ -16,12 +16,12 @@ from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.filling import filled_outlines
 from transfer_kit.data.nuclei import Nuclei
 from transfer_kit.data.slides.slide import Slide
+from transfer_kit.data.slides.thumbnail import scaled_down
 from transfer_kit.evaluation.captions import Entry, legend_below
 from transfer_kit.evaluation.overlay import CLASS_COLOURS, draw_detections
 from transfer_kit.files import replacing
 from transfer_kit.inference.found import FoundNuclei, SlideFacts
 from transfer_kit.inference.outputs.columns import names_of
-from transfer_kit.inference.outputs.thumbnail import thumbnail
 
 LONGEST_PX = 2_000
 
@@ -75,7 +75,7 @@ def overlay(
         slide: Open.
         longest_px: Of the picture's sides, without the legend.
     """
-    picture = thumbnail(slide, longest_px)
+    picture = scaled_down(slide, longest_px)
     scale = np.array(picture.shape[1::-1]) / np.array(facts.size[::-1])
     rimmed = _rimmed(picture, facts.searched, scale)
     points = ((found.points.astype(np.float64) + 0.5) * scale - 0.5).astype(np.float32)
