@@ -1,9 +1,10 @@
-"""Slides in memory, a folder to label, and the page served to a test."""
+"""Slides in memory, a folder to label, the page served to a test, and a browser to open it in."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import socket
 import threading
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 import uvicorn
 from PIL import Image
 from viewer.array_slide import smooth_pixels
+from viewer.browsing import READY
 
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.formats import write_geojson
@@ -22,6 +24,9 @@ from transfer_kit.viewer.opening import open_places
 from transfer_kit.viewer.web import Site
 
 KEY = "the-key"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
 
 
 @dataclass
@@ -103,3 +108,48 @@ def folder(tmp_path) -> Path:
 def client(folder, served) -> Client:
     """The page on `folder`."""
     return served(open_places([str(folder)], nuclei=folder.parent / "found"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM:
+        pytest.skip("there is no Chromium or Chrome on this machine")
+    with sync_api.sync_playwright() as started:
+        opened = started.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Opens pages, and ends in a fault if one had any, or asked another machine."""
+    pages, faults = [], []
+
+    def opened(client, width=1280, height=800):
+        page = browser.new_page(viewport={"width": width, "height": height})
+        pages.append(page)
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on(
+            "console",
+            lambda said: faults.append(said.text) if said.type == "error" else None,
+        )
+        page.on(
+            "request",
+            lambda asked: (
+                None
+                if asked.url.startswith((f"http://127.0.0.1:{client.port}/", "blob:", "data:"))
+                else faults.append(asked.url)
+            ),
+        )
+        page.goto(client.page)
+        page.wait_for_selector(READY.format(0))
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert [fault for fault in faults if "409" not in fault] == []

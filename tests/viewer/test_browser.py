@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-
 import numpy as np
-import pytest
 import shapely
 from dataset_folders import write_card
 from viewer.array_slide import ArraySlide, smooth_pixels
+from viewer.browsing import READY, click, drag, settle, until, wait_for_text, wait_until_saved
 
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.dataset import Dataset
@@ -18,111 +15,6 @@ from transfer_kit.viewer.label_file import LabelFile
 from transfer_kit.viewer.shown import Opened, Shown
 
 NUCLEI = [(110, 90), (160.4, 110), (200, 150.6), (130, 200), (250, 190)]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-READY = 'body[data-shown="{}"]'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM:
-        pytest.skip("there is no Chromium or Chrome on this machine")
-    with sync_api.sync_playwright() as started:
-        opened = started.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def new_page(browser):
-    """Opens pages, and ends in a fault if one had any, or asked another machine."""
-    pages, faults = [], []
-
-    def opened(client, width=1280, height=800):
-        page = browser.new_page(viewport={"width": width, "height": height})
-        pages.append(page)
-        page.set_default_timeout(30_000)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on(
-            "console",
-            lambda said: faults.append(said.text) if said.type == "error" else None,
-        )
-        page.on(
-            "request",
-            lambda asked: (
-                None
-                if asked.url.startswith((f"http://127.0.0.1:{client.port}/", "blob:", "data:"))
-                else faults.append(asked.url)
-            ),
-        )
-        page.goto(client.page)
-        page.wait_for_selector(READY.format(0))
-        return page
-
-    yield opened
-    for page in pages:
-        page.close()
-    assert [fault for fault in faults if "409" not in fault] == []
-
-
-def on_screen(page, x, y):
-    """Where a place of the image is on the screen, by OpenSeadragon's own reckoning.
-
-    It counts from the corner of the first pixel, the kit from its centre.
-    """
-    place = page.evaluate(
-        """([x, y]) => {
-            const viewer = OpenSeadragon.getViewer(document.getElementById("slide"));
-            const at = viewer.viewport.imageToWindowCoordinates(new OpenSeadragon.Point(x, y));
-            return [at.x, at.y];
-        }""",
-        [x + 0.5, y + 0.5],
-    )
-    return place[0], place[1]
-
-
-def click(page, x, y, **options):
-    page.mouse.click(*on_screen(page, x, y), **options)
-
-
-def drag(page, places):
-    for at, (x, y) in enumerate(places):
-        page.mouse.move(*on_screen(page, x, y))
-        if at == 0:
-            page.mouse.down()
-    page.mouse.up()
-
-
-def wait_until_saved(page):
-    wait_for_text(page, "save-state", "Saved")
-
-
-def wait_for_text(page, identifier, text):
-    page.wait_for_selector(f'#{identifier}:text-is("{text}")', state="attached")
-
-
-def until(page, script):
-    """Waits until a script in the page gives true; the page itself may evaluate none."""
-    deadline = time.monotonic() + 30
-    while not page.evaluate(script):
-        assert time.monotonic() < deadline, script
-        page.wait_for_timeout(20)
-
-
-def settle(page):
-    """Waits for the zoom's animation to end."""
-    until(
-        page,
-        """() => {
-            const viewport = OpenSeadragon.getViewer(document.getElementById("slide")).viewport;
-            const still = viewport.getZoom(true) === viewport.getZoom();
-            return still && viewport.getCenter(true).equals(viewport.getCenter());
-        }""",
-    )
 
 
 def test_five_nuclei_in_a_region_are_labelled_saved_and_read_as_a_dataset(client, folder, new_page):
