@@ -1,11 +1,12 @@
 """A drawn slide from its file to its nuclei: the same for all tiles, how right, how fast.
 
     python benchmarks/slides.py                       # 4,096² pixels, as far as it is tissue
-    python benchmarks/slides.py --side 40960 --model micronet-breast
+    python benchmarks/slides.py --side 40960 --islands 5 --runtime openvino
 
-The slide is a pyramidal TIFF of embedded (synthetic) tissue on glass, written and removed again.
-Each tile size is searched by a process of its own, whose peak memory is told; one of them is killed
-in the middle and called again.
+The slide is a pyramidal TIFF of embedded (synthetic) tissue on glass, written and removed again:
+one large piece in the middle, or islands of 2,048² pixels far from each other. Each tile size is
+searched by a process of its own, whose peak memory is told; one of them is killed in the middle and
+called again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -29,23 +31,32 @@ from numpy.typing import NDArray
 
 from transfer_kit.data.synthetic import draw
 from transfer_kit.evaluation import match_points
+from transfer_kit.inference.forward import Runtime
 from transfer_kit.inference.predict import SlideTask, predict_slide
 from transfer_kit.stores.models import find_weights
 
 MPP, PIECE, LEVELS, RADIUS_UM = 0.25, 512, 4, 2.0
+ISLAND = 4  # pieces along its side
 TILES = (512, 1000, 2048)
 Pixels = NDArray[np.uint8]
 
 
 class Drawn:
-    """A square slide whose middle is tissue, made of few pieces that come again and again."""
+    """A square slide with some tissue, made of few pieces that come again and again."""
 
-    def __init__(self, side: int, organ: str) -> None:
+    def __init__(self, side: int, organ: str, islands: int) -> None:
         self.count = side // PIECE
+        free = self.count - ISLAND - 2
+        self.islands = [(1 + 37 * k % free, 1 + 53 * k % free) for k in range(1, islands + 1)]
         self.pieces = [draw(organ, case=case, size=PIECE, seed=case) for case in range(8)]
         self.glass = np.full((PIECE, PIECE, 3), 244, np.uint8)
 
     def is_tissue(self, row: int, column: int) -> bool:
+        if self.islands:
+            return any(
+                0 <= row - top < ISLAND and 0 <= column - left < ISLAND
+                for top, left in self.islands
+            )
         rim = self.count // 8
         return rim <= min(row, column) and max(row, column) < self.count - rim
 
@@ -90,10 +101,16 @@ class Drawn:
                 yield cv2.resize(piece, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def search(slide: str, output: str, model: str, tile: str) -> None:
+def search(slide: str, output: str, model: str, runtime: Runtime, tile: str) -> None:
     """In a process of its own."""
     task = SlideTask(
-        Path(slide), Path(output), find_weights(model), MPP, block_px=int(tile), write=("parquet",)
+        Path(slide),
+        Path(output),
+        find_weights(model),
+        MPP,
+        block_px=int(tile),
+        runtime=runtime,
+        write=("parquet",),
     )
     began = time.perf_counter()
     record = predict_slide(task)
@@ -111,14 +128,17 @@ def search(slide: str, output: str, model: str, tile: str) -> None:
     )
 
 
-def started(slide: Path, output: Path, model: str, tile: int) -> subprocess.Popen[str]:
-    words = [sys.executable, __file__, "--search", str(slide), str(output), model, str(tile)]
+def started(
+    slide: Path, output: Path, tile: int, options: argparse.Namespace
+) -> subprocess.Popen[str]:
+    words = [sys.executable, __file__, "--search", str(slide), str(output)]
+    words += [options.model, options.runtime, str(tile)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 
-def killed_in_the_middle(slide: Path, output: Path, model: str, tile: int) -> int:
+def killed_in_the_middle(slide: Path, output: Path, tile: int, options: argparse.Namespace) -> int:
     """How many blocks were done when it was."""
-    process = started(slide, output, model, tile)
+    process = started(slide, output, tile, options)
     parts = output / ".parts" / slide.stem
     while process.poll() is None and len(list(parts.glob("*.parquet"))) < 2:
         time.sleep(0.05)
@@ -140,7 +160,9 @@ def main() -> None:
     parser.add_argument("--organ", default="breast", help="Whose embedded tissue it shows.")
     parser.add_argument("--model", default="micronet-breast")
     parser.add_argument("--tile", type=int, action="append", help="512, 1000 and 2048 by default.")
-    parser.add_argument("--search", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--islands", type=int, default=0, help="Of tissue; 0 is one in the middle.")
+    parser.add_argument("--runtime", default="torch", choices=get_args(Runtime))
+    parser.add_argument("--search", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.search:
         search(*options.search)
@@ -150,12 +172,13 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
-    slide, drawn = folder / "drawn.tif", Drawn(options.side, options.organ)
+    slide, drawn = folder / "drawn.tif", Drawn(options.side, options.organ, options.islands)
     drawn.write(slide)
     truth, first = drawn.truth(), None
-    for tile in options.tile or TILES:
+    tiles = options.tile or TILES
+    for tile in tiles:
         output = folder / f"tile{tile}"
-        process = started(slide, output, options.model, tile)
+        process = started(slide, output, tile, options)
         told = json.loads(process.communicate()[0].splitlines()[-1])
         points = points_in(output, slide)
         hits = len(match_points(truth, points.astype(np.float32), RADIUS_UM / MPP))
@@ -163,12 +186,19 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         same = len(points) == len(first) and bool(np.abs(points - first).max() < 0.01)
         f1 = 2 * hits / (len(truth) + len(points))
         rate = told["searched_mm2"] / told["seconds"]
-        facts = {"side_px": options.side, "model": options.model, "tile": tile, **told}
+        facts = {
+            "side_px": options.side,
+            "model": options.model,
+            "runtime": options.runtime,
+            "tile": tile,
+            **told,
+        }
         print(json.dumps({**facts, "mm2_per_second": rate, "f1": f1, "as_first": same}), flush=True)
     again = folder / "killed"
-    done = killed_in_the_middle(slide, again, options.model, TILES[0])
-    started(slide, again, options.model, TILES[0]).communicate()
-    same = np.array_equal(points_in(again, slide), points_in(folder / f"tile{TILES[0]}", slide))
+    done = killed_in_the_middle(slide, again, tiles[0], options)
+    started(slide, again, tiles[0], options).communicate()
+    whole = folder / f"tile{tiles[0]}" / f"{slide.stem}.parquet"
+    same = whole.read_bytes() == (again / whole.name).read_bytes()
     print(json.dumps({"killed_after_blocks": done, "then_the_same": bool(same)}))
 
 
