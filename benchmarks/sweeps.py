@@ -22,12 +22,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from transfer_kit.engines.outcome import Outcome
-from transfer_kit.sweeps import Sweep
 from transfer_kit.sweeps import trial as trials
 from transfer_kit.sweeps.begin import begin
 from transfer_kit.sweeps.conduct import conduct
 from transfer_kit.sweeps.place import Place
 from transfer_kit.sweeps.standing import standing_of
+from transfer_kit.sweeps.sweep import Sweep
 
 TRIALS = 12
 STEPS = 12

@@ -12,7 +12,6 @@ from optuna.trial import TrialState, create_trial
 
 from transfer_kit.engines.outcome import Outcome
 from transfer_kit.errors import UserError
-from transfer_kit.sweeps import Sweep
 from transfer_kit.sweeps.begin import begin
 from transfer_kit.sweeps.conduct import conduct
 from transfer_kit.sweeps.opened import ASKED, RECIPE, SWEEP, Opened, open_sweep
@@ -21,6 +20,7 @@ from transfer_kit.sweeps.slots import SLOT, make_slots
 from transfer_kit.sweeps.space import recipe_of
 from transfer_kit.sweeps.standing import Standing, standing_of
 from transfer_kit.sweeps.storage import open_storage
+from transfer_kit.sweeps.sweep import Sweep
 
 SHORT = {
     "base": BASE,

@@ -9,9 +9,9 @@ from docs_pages import REPOSITORY
 from transfer_kit.errors import UserError
 from transfer_kit.stores.datasets import list_datasets
 from transfer_kit.stores.recipes import find_recipe, list_recipes
-from transfer_kit.sweeps import SearchedField, Sweep, find_sweep, list_sweeps
+from transfer_kit.sweeps.finding import find_sweep, list_sweeps
 from transfer_kit.sweeps.space import check_space, first_values, own_values, recipe_of
-from transfer_kit.sweeps.sweep import OBJECTIVES, PRUNERS, SAMPLERS
+from transfer_kit.sweeps.sweep import OBJECTIVES, PRUNERS, SAMPLERS, SearchedField, Sweep
 
 
 @pytest.mark.parametrize("name", list_sweeps())

@@ -7,7 +7,8 @@ import pytest
 from sweep_fields import RATE, sweep
 
 from transfer_kit.errors import UserError
-from transfer_kit.sweeps import SearchedField, Sweep, find_sweep
+from transfer_kit.sweeps.finding import find_sweep
+from transfer_kit.sweeps.sweep import SearchedField, Sweep
 
 HEAVY = ("torch", "optuna", "mlflow", "scipy", "pandas", "cv2")
 
@@ -88,7 +89,8 @@ def test_reading_a_sweep_needs_neither_torch_nor_optuna():
     code = (
         "import sys\n"
         f"for name in {HEAVY!r}: sys.modules[name] = None\n"
-        "from transfer_kit.sweeps import Sweep, find_sweep\n"
+        "from transfer_kit.sweeps.finding import find_sweep\n"
+        "from transfer_kit.sweeps.sweep import Sweep\n"
         "from transfer_kit.sweeps.space import check_space, recipe_of\n"
         "sweep = Sweep.read(find_sweep('eye'))\n"
         "check_space(sweep, recipe_of(sweep))\n"

@@ -110,7 +110,7 @@ def _sweep(place: Place, trials: int) -> Gathered:
 
 
 def _refuse_not_begun(name: str, sweeps: Path) -> None:
-    from transfer_kit.sweeps import list_sweeps
+    from transfer_kit.sweeps.finding import list_sweeps
 
     if name in list_sweeps():
         raise UserError(

@@ -86,8 +86,9 @@ def _asked(
     storage: str | None,
 ) -> tuple[Sweep, Place]:
     from transfer_kit.recipe import parse_setting
-    from transfer_kit.sweeps import Sweep, find_sweep
+    from transfer_kit.sweeps.finding import find_sweep
     from transfer_kit.sweeps.place import place_of
+    from transfer_kit.sweeps.sweep import Sweep
     from transfer_kit.yaml_faults import parse_yaml
 
     path = find_sweep(what)

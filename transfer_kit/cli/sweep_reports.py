@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def list_shipped(*, as_json: bool) -> None:
     """The sweeps that ship, with their questions."""
-    from transfer_kit.sweeps import Sweep, find_sweep, list_sweeps
+    from transfer_kit.sweeps.finding import find_sweep, list_sweeps
+    from transfer_kit.sweeps.sweep import Sweep
 
     rows: list[dict[str, Any]] = []
     for name in list_sweeps():
