@@ -39,6 +39,7 @@ import pandas as pd
 import psutil
 import yaml
 from postgresql import PASSWORD, running
+from ray_clusters import ray_cluster
 
 from transfer_kit.sweeps.opened import open_sweep
 from transfer_kit.sweeps.place import VARIABLE, Place
@@ -201,19 +202,11 @@ WAYS = {"postgresql": on_postgresql, "ray": on_ray}
 def cluster(url: str) -> Iterator[Any]:
     """A head that takes no trials and two machines of one processor each."""
     os.environ[VARIABLE] = url  # as on machines where it is set before `ray start`
-    os.environ.setdefault("RAY_health_check_period_ms", "1000")
-    os.environ.setdefault("RAY_health_check_failure_threshold", "5")
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 0, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args=head)
-    try:
+    with ray_cluster(lost_after_seconds=5) as made:
         for _ in range(2):
             made.add_node(num_cpus=1)
         made.wait_for_nodes()
         yield made
-    finally:
-        made.shutdown()
 
 
 def trained_again(shown: Demonstration, recipe: str) -> dict[str, float]:

@@ -180,18 +180,18 @@ class Detector:
             window: Whose maps are wanted.
             size: Height and width of the image.
             tile_px: Side of what the network sees of a tile, without the halo around it.
-            forward: What computes the network's maps, in place of `self.forward()`.
+            forward: What computes the network's maps, in place of `self.by_torch()`.
         """
 
         def normalised(seen: Window) -> Floats:
             return normalise(read(seen), self.card.mean, self.card.std)
 
         return window_maps(
-            self.network, forward or self.forward(), normalised, window, size,
+            self.network, forward or self.by_torch(), normalised, window, size,
             tile_px=tile_px, channels=self.codec.channels,
         )  # fmt: skip
 
-    def forward(self, *, precision: Precision = "32-true", at_once: int = 1) -> Forward:
+    def by_torch(self, *, precision: Precision = "32-true", at_once: int = 1) -> Forward:
         """Its network as PyTorch runs it on tiles, on the device where it is.
 
         Args:

@@ -28,9 +28,10 @@ as its own documentation calls it, from pixels in memory to nuclei.
   weights, which takes as long, and the detector's own decoding then works on the maps that its
   training aims at for the labelled nuclei of the image, so that it has as much to decode as with
   weights. Of these no F1 can be told.
-- *On*: side of the part of the image that was run; smaller ones where the whole takes too long.
+- *On*: side of the part of the image that was run; smaller ones where the whole would take more
+  than {budget:g} s by the time of a small one.
 {notes}
-Made by `python benchmarks/peers`.
+Made by `python benchmarks/peers --budget {budget:g}`.
 """
 
 
@@ -52,6 +53,7 @@ def write_table(lines: Path, output: Path) -> None:
     notes += [f"- {line['name']} did not run: {line['failed']}" for line in failed]
     text = TEXT.format(
         threads=ran[0]["threads"],
+        budget=ran[0]["budget_seconds"],
         machine=f"{os.cpu_count()} cores, {platform.machine()}",
         table="\n".join(rows),
         notes="".join(f"{note}\n" for note in notes),

@@ -61,6 +61,7 @@ class Line:
     note: str
     size_px: int
     threads: int
+    budget_seconds: float
     seconds: float
     network_seconds: float
     mm2_per_second: float
@@ -126,6 +127,7 @@ def _timed(
         note=contestant.note,
         size_px=size,
         threads=options.threads,
+        budget_seconds=options.budget,
         seconds=round(seconds, 3),
         network_seconds=round(contestant.network_seconds(), 3),
         mm2_per_second=mm2 / seconds,

@@ -68,7 +68,7 @@ class ByOpenVINO(Ours):
             self.tally.seconds += time.perf_counter() - started
             return maps
 
-        self.detector.forward = lambda **_: Forward(timed)  # type: ignore[method-assign]
+        self.detector.by_torch = lambda **_: Forward(timed)  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

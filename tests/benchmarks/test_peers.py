@@ -82,7 +82,8 @@ def test_the_table_names_the_fastest_first_and_what_did_not_run(peers, tmp_path,
     def ran(name, speed):
         return {
             "peer": name, "name": name, "weights": "random", "network_mpp": 0.5, "note": "of it",
-            "size_px": 1000, "threads": 2, "seconds": 2.0, "network_seconds": 1.0,
+            "size_px": 1000, "threads": 2, "budget_seconds": 300,
+            "seconds": 2.0, "network_seconds": 1.0,
             "mm2_per_second": speed, "gmacs_per_mm2": 100.0, "parameters": 10, "nuclei": 3,
             "labelled": 4, "versions": {"one": "1.0"},
         }  # fmt: skip

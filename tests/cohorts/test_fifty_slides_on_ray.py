@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_all_sound_slides_are_searched_though_a_machine_dies_and_none_twice(task
         assert again == found
         assert times_in(output) == before
     for task in (each for each in tasks if each.name in ("19", LONG[0])):
-        alone = SlideTask(**{**vars(task), "output": output / "alone"})
+        alone = replace(task, output=output / "alone")
         assert predict_slide(alone).nuclei == found[task.name].nuclei > 0
         file = f"{task.name}.geojson"
         assert (output / file).read_bytes() == (alone.output / file).read_bytes()

@@ -79,7 +79,7 @@ def test_16_bits_find_nearly_the_same_nuclei():
     image = toy_image(0, 120, 20)[0]
     forward = forward_of(detector, "", precision="bf16-mixed")
     tile = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
-    difference = np.abs(forward.run(tile) - detector.forward().run(tile)).max()
+    difference = np.abs(forward.run(tile) - detector.by_torch().run(tile)).max()
     assert 1e-6 < difference < 0.2
     assert_nearly_the_same(found_in(detector, image, forward), found_in(detector, image))
 

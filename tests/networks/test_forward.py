@@ -17,7 +17,7 @@ SIDE = 200
 
 def maps_in_batches(detector, at_once):
     """The maps of the middle of an image in tiles, and how many went together each time."""
-    own, batches = detector.forward(), []
+    own, batches = detector.by_torch(), []
 
     def run(tiles):
         batches.append(len(tiles))

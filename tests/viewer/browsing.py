@@ -36,6 +36,19 @@ def drag(page, places):
     page.mouse.up()
 
 
+def label(page, region, nuclei):
+    """Zooms in, draws a labelled region, clicks nuclei, and waits until they are saved."""
+    page.keyboard.press("+")
+    settle(page)
+    page.keyboard.press("r")
+    drag(page, region)
+    page.keyboard.press("c")
+    for x, y in nuclei:
+        click(page, x, y)
+    wait_for_text(page, "label-counts", f"{len(nuclei)} nuclei, 1 labelled region")
+    wait_until_saved(page)
+
+
 def wait_until_saved(page):
     wait_for_text(page, "save-state", "Saved")
 

@@ -6,7 +6,16 @@ import numpy as np
 import shapely
 from dataset_folders import write_card
 from viewer.array_slide import ArraySlide, smooth_pixels
-from viewer.browsing import READY, click, drag, settle, until, wait_for_text, wait_until_saved
+from viewer.browsing import (
+    READY,
+    click,
+    drag,
+    label,
+    settle,
+    until,
+    wait_for_text,
+    wait_until_saved,
+)
 
 from transfer_kit.data.annotation import Annotation
 from transfer_kit.data.dataset import Dataset
@@ -19,14 +28,7 @@ NUCLEI = [(110, 90), (160.4, 110), (200, 150.6), (130, 200), (250, 190)]
 
 def test_five_nuclei_in_a_region_are_labelled_saved_and_read_as_a_dataset(client, folder, new_page):
     page = new_page(client)
-    page.keyboard.press("+")
-    settle(page)
-    page.keyboard.press("r")
-    drag(page, [(90, 70), (150, 120), (280, 220)])
-    page.keyboard.press("c")
-    for x, y in NUCLEI:
-        click(page, x, y)
-    wait_until_saved(page)
+    label(page, [(90, 70), (150, 120), (280, 220)], NUCLEI)
 
     path, image = folder / "annotations" / "a.geojson", ImageInfo.of(folder / "images" / "a.png")
     annotation = FORMATS["geojson"].read((path,), image)

@@ -7,7 +7,7 @@ import pytest
 from laboratory import BASE, SHORT, transfer_kit
 from PIL import Image
 from toy import toy_image
-from viewer.browsing import READY, click, drag, settle, wait_for_text, wait_until_saved
+from viewer.browsing import READY, label
 
 from transfer_kit.viewer.opening import open_places
 
@@ -29,24 +29,12 @@ def tissue(lab):
     return folder, nuclei
 
 
-def label(page, points):
-    page.keyboard.press("+")
-    settle(page)
-    page.keyboard.press("r")
-    drag(page, [(40, 40), (60, 80), (120, 120)])
-    page.keyboard.press("c")
-    for x, y in points:
-        click(page, x, y)
-    wait_for_text(page, "label-counts", "5 nuclei, 1 labelled region")
-    wait_until_saved(page)
-
-
 def test_a_detector_is_adapted_to_what_was_labelled_in_the_page(tissue, served, new_page):
     folder, nuclei = tissue
     page = new_page(served(open_places([str(folder)])))
     for number, points in enumerate(nuclei):
         page.wait_for_selector(READY.format(number))
-        label(page, points)
+        label(page, [(40, 40), (60, 80), (120, 120)], points)
         page.keyboard.press("n")
     about = ("--organ", "eye", "--stain", "H&E", "--licence", "private")
     assert "Labels: 15 by a person." in transfer_kit("data", "add", folder, *about).out

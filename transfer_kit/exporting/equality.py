@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from transfer_kit.errors import UserError
 from transfer_kit.networks import Network
-
-Images = NDArray[np.float32]
-Run = Callable[[Images], NDArray[np.float32]]
-"""From images `(B, 3, H, W)` to maps `(B, channels, H, W)`."""
+from transfer_kit.networks.forward import Run
 
 TOLERANCE = 1e-4
 """How far exported maps may be from the network's own."""

@@ -11,11 +11,12 @@ import torch
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.exporting.card_inside import exported_card
-from transfer_kit.exporting.equality import CHECKED, Images, Run, refuse_other_maps
+from transfer_kit.exporting.equality import CHECKED, refuse_other_maps
 from transfer_kit.exporting.packages import require
 from transfer_kit.exporting.tracing import SMALLEST_PX, as_program, ready_network
 from transfer_kit.files import replacing
 from transfer_kit.networks import Network
+from transfer_kit.networks.forward import Floats, Run
 
 LARGEST_ONNX_BYTES = 2_000_000_000
 """What fits into one ONNX file."""
@@ -74,8 +75,8 @@ def onnx_session(path: Path, *, threads: int | None = None) -> Any:
 def onnx_run(session: Any) -> Run:
     """A session as a function from images to maps."""
 
-    def run(images: Images) -> Images:
-        maps: Images = session.run(["maps"], {"images": images})[0]
+    def run(images: Floats) -> Floats:
+        maps: Floats = session.run(["maps"], {"images": images})[0]
         return maps
 
     return run

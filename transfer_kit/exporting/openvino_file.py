@@ -8,10 +8,11 @@ from typing import Any
 
 from transfer_kit.detector import Detector
 from transfer_kit.exporting.card_inside import exported_card
-from transfer_kit.exporting.equality import Images, Run, refuse_other_maps
+from transfer_kit.exporting.equality import refuse_other_maps
 from transfer_kit.exporting.packages import require
 from transfer_kit.exporting.tracing import as_script, ready_network
 from transfer_kit.files import replacing
+from transfer_kit.networks.forward import Floats, Run
 
 
 def export_openvino(detector: Detector, path: str | Path) -> float:
@@ -63,9 +64,9 @@ def openvino_run(model: Any, *, threads: int | None = None) -> Run:
         properties["INFERENCE_NUM_THREADS"] = threads
     compiled = openvino.Core().compile_model(model, "CPU", properties)
 
-    def run(images: Images) -> Images:
+    def run(images: Floats) -> Floats:
         # A request of its own, since one serves a single thread; its result is its memory.
-        maps: Images = compiled.create_infer_request().infer({"images": images})["maps"].copy()
+        maps: Floats = compiled.create_infer_request().infer({"images": images})["maps"].copy()
         return maps
 
     return run

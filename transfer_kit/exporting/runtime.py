@@ -14,10 +14,10 @@ from transfer_kit.card import DetectorCard
 from transfer_kit.errors import UserError
 from transfer_kit.exporting.card_inside import read_exported_card
 from transfer_kit.exporting.decoding import Decoding
-from transfer_kit.exporting.equality import Run
 from transfer_kit.exporting.onnx_file import onnx_run, onnx_session
 from transfer_kit.exporting.openvino_file import openvino_model, openvino_run
 from transfer_kit.exporting.packages import require
+from transfer_kit.networks.forward import Run
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from transfer_kit.detector import Detector
 from transfer_kit.exporting.card_inside import exported_card
-from transfer_kit.exporting.equality import Images, refuse_other_maps
+from transfer_kit.exporting.equality import refuse_other_maps
 from transfer_kit.exporting.tracing import as_program, ready_network
 from transfer_kit.files import replacing
+from transfer_kit.networks.forward import Floats
 
 
 def export_program(detector: Detector, path: str | Path) -> float:
@@ -40,7 +41,7 @@ class _Run:
     def __init__(self, module: torch.nn.Module) -> None:
         self.module = module
 
-    def __call__(self, images: Images) -> Images:
+    def __call__(self, images: Floats) -> Floats:
         with torch.inference_mode():
             maps: Tensor = self.module(torch.from_numpy(images))
         return maps.numpy()

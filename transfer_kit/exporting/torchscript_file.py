@@ -10,9 +10,10 @@ import torch
 
 from transfer_kit.detector import Detector
 from transfer_kit.exporting.card_inside import exported_card
-from transfer_kit.exporting.equality import Images, refuse_other_maps
+from transfer_kit.exporting.equality import refuse_other_maps
 from transfer_kit.exporting.tracing import as_script, ready_network
 from transfer_kit.files import replacing
+from transfer_kit.networks.forward import Floats
 
 
 def export_torchscript(detector: Detector, path: str | Path) -> float:
@@ -39,9 +40,9 @@ def export_torchscript(detector: Detector, path: str | Path) -> float:
             torch.jit.save(script, str(temporary), _extra_files=files)
             again = load(str(temporary), map_location="cpu")
 
-        def run(images: Images) -> Images:
+        def run(images: Floats) -> Floats:
             with torch.inference_mode():
-                maps: Images = again(torch.from_numpy(images)).numpy()
+                maps: Floats = again(torch.from_numpy(images)).numpy()
             return maps
 
         return refuse_other_maps(run, network)

@@ -9,7 +9,8 @@ import torch
 from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.networks.forward import Floats, Forward
-from transfer_kit.networks.precision import Precision, WantedPrecision, chosen_precision
+from transfer_kit.networks.precision import Precision, chosen_precision
+from transfer_kit.settings.training import WantedPrecision
 
 Runtime = Literal["torch", "onnx", "openvino"]
 
@@ -62,7 +63,7 @@ def forward_of(
     if batch is not None and batch < 1:
         raise UserError(f"At least one tile goes through the network at once, but got {batch=}.")
     at_once = batch or _AT_ONCE.get(detector.device.type, 1)
-    own = detector.forward(precision=chosen, at_once=at_once)
+    own = detector.by_torch(precision=chosen, at_once=at_once)
     return own if runtime == "torch" else _exported(detector, weights, runtime, own)
 
 

@@ -30,7 +30,7 @@ from transfer_kit.inference.records import (
 from transfer_kit.inference.search import BLOCK_PX, Progress, search
 from transfer_kit.inference.tissue import region_of, tissue_of, whole_of
 from transfer_kit.networks.forward import Forward
-from transfer_kit.networks.precision import WantedPrecision
+from transfer_kit.settings.training import WantedPrecision
 
 Where = Literal["auto", "tissue", "everywhere"]
 Told = Callable[[Progress], None]

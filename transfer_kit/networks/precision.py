@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import torch
 
+from transfer_kit.settings.training import WantedPrecision
+
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
-WantedPrecision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 
 _TYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from transfer_kit.settings.base import NotNegative, Positive, Settings
 
+WantedPrecision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+"""In how many bits a network computes; `auto` leaves it to the device."""
+
 
 class OptimizerSettings(Settings):
     """What moves the weights."""
@@ -109,7 +112,7 @@ class TrainSettings(Settings):
         "to 2 GiB in RAM or half of a GPU's free memory; crops must lie on a grid and at most be "
         "mirrored or turned by quarters",
     )
-    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = Field(
+    precision: WantedPrecision = Field(
         "auto",
         description="auto: bf16-mixed on GPUs that have it and 16-mixed on others; on a CPU with "
         "instructions for it (AVX-512 BF16, AMX) bf16-mixed, on others 32-true",
