@@ -29,12 +29,14 @@ def test_the_mean_end_equals_a_plain_loop(seed: int, radius: float) -> None:
     vectors = rng.normal(0, 3, (2, 15, 19)).astype(np.float32)
     strength = rng.random((15, 19)).astype(np.float32)
     votes = Votes.of_vectors(vectors)
-    rows, columns = np.nonzero(votes.accumulate(strength))
+    accumulated = votes.accumulate(strength)
+    rows, columns = np.nonzero(accumulated)
     centres = np.stack([columns, rows], axis=1)
     ends = (vectors + np.indices((15, 19))[::-1]).reshape(2, -1).T
     pixels = np.rint(ends)
     inside = ((pixels >= 0) & (pixels < (19, 15))).all(axis=1)
-    for centre, mean in zip(centres, votes.mean_ends(strength, centres, radius), strict=True):
+    means = votes.mean_ends(strength, accumulated, centres, radius)
+    for centre, mean in zip(centres, means, strict=True):
         near = inside & (np.linalg.norm(pixels - centre, axis=1) <= radius)
         expected = np.average(ends[near], axis=0, weights=strength.ravel()[near])
         assert np.allclose(mean, expected, atol=1e-3)

@@ -36,9 +36,14 @@ class Votes:
         np.clip(ends[0], -1, width, out=ends[0])
         np.clip(ends[1], -1, height, out=ends[1])
         nearest = np.rint(ends)
-        x, y = nearest.astype(np.intp)
         ends -= nearest
-        return cls((y + 1) * (width + 2) + x + 1, ends)
+        # In place: fresh pages cost more than the arithmetic.
+        x, pixels = nearest.astype(np.intp)
+        pixels += 1
+        pixels *= width + 2
+        pixels += x
+        pixels += 1
+        return cls(pixels, ends)
 
     def accumulate(self, strength: Map) -> Map:
         """The sum at each pixel of the `strength` of all pixels that vote for it, `(H, W)`."""
@@ -47,16 +52,19 @@ class Votes:
         np.add.at(framed, self.pixels.ravel(), strength.ravel())
         return framed.reshape(height + 2, width + 2)[1:-1, 1:-1]
 
-    def mean_ends(self, strength: Map, centres: Pixels, radius_px: float) -> Points:
+    def mean_ends(
+        self, strength: Map, accumulated: Map, centres: Pixels, radius_px: float
+    ) -> Points:
         """Mean ends `(N, 2)` of the votes for pixels at most `radius_px` from each centre.
 
         Args:
             strength: `(H, W)`, at least 0; what a vote weighs.
+            accumulated: What `accumulate` makes of it.
             centres: `(N, 2)`, x and y of pixels that have votes.
             radius_px: Of the disk around each centre.
         """
         steps = disk_steps(radius_px)
-        votes = disk_values(self.accumulate(strength), centres, steps)
+        votes = disk_values(accumulated, centres, steps)
         ends = centres.astype(np.float32)
         for axis in (0, 1):
             beyond = self.accumulate(strength * self.beyond[axis])

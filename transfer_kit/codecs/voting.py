@@ -228,14 +228,20 @@ class VotingCodec:
                 "in them: its weights are broken, train it anew or use an earlier checkpoint."
             )
         last = len(self.classes)
-        strengths = 0.5 + 0.5 * np.tanh(0.5 * output[:last])  # a sigmoid that never overflows
+        strengths = 0.5 * output[:last]
+        np.tanh(strengths, out=strengths)  # of half of it: a sigmoid that never overflows
+        strengths *= 0.5
+        strengths += 0.5
         if self.weighted:
-            strengths *= np.maximum(1 + output[-1], 0)
+            votes_each = 1 + output[-1]
+            strengths *= np.maximum(votes_each, 0, out=votes_each)
         strongest: Map = strengths[0] if last == 1 else strengths.max(axis=0)
         vectors_px = output[last : last + 2] * np.float32(self.vector_unit_um / mpp)
         # No pixel of a nucleus is farther from its centre than r: such votes are mistakes, and
         # would let one end of a slide change the other.
-        near_enough = np.hypot(*vectors_px) <= FARTHEST_RADII * self.radius_um / mpp
+        farthest_px = FARTHEST_RADII * self.radius_um / mpp
+        with np.errstate(over="ignore"):  # squares beyond all numbers are of mistakes, too
+            near_enough = np.square(vectors_px).sum(axis=0) <= farthest_px**2
         strongest = strongest * near_enough
         votes = Votes.of_vectors(vectors_px)
         accumulated = votes.accumulate(strongest)
@@ -251,7 +257,7 @@ class VotingCodec:
         centres, scores = centres[order], scores[order]
         points = centres.astype(np.float32)
         if self.subpixel:
-            points = votes.mean_ends(strongest, centres, near)
+            points = votes.mean_ends(strongest, accumulated, centres, near)
         named = self._most_votes(votes, strengths * near_enough, centres, near)
         return Nuclei(points, scores, named)
 
