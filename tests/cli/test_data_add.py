@@ -185,3 +185,15 @@ def test_what_predict_writes_is_known_again_when_it_comes_back(lab):
     assert compared["origins"] == {"person": 16 - near, "model: tiny-breast": left}
     assert (compared["compared"], compared["deleted"]) == (16, 16 - near)
     assert near < 5
+
+
+def test_images_that_wait_for_their_labels_are_told_and_can_be_left_out(my_eye):
+    (my_eye / "dataset.yaml").unlink()
+    (my_eye / "annotations" / "c02_0.geojson").unlink()
+    said = transfer_kit("data", "add", "my-eye", *DESCRIBED, "--json").json
+    assert any("Annotate the other 1 image before training" in note for note in said["notes"])
+    assert len(find_dataset("my-eye")) == 3
+    again = ("--replace", "--only-annotated", "--json")
+    said = transfer_kit("data", "add", "my-eye", *DESCRIBED, *again).json
+    assert not any("Annotate the other" in note for note in said["notes"])
+    assert {sample.case for sample in find_dataset("my-eye")} == {"c00_0", "c01_0"}

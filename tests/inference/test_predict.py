@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import cv2
+import numpy as np
 import pytest
+from data.slides.made_slides import write_tiff
 from exporting.exported import skip_without
 from toy import lively_detector, toy_image
 
@@ -53,3 +55,10 @@ def test_a_slide_that_was_searched_in_another_way_is_searched_again(task):
     again = predict_slide(replace(task, precision="bf16-mixed"))
     assert again.made_by == first.made_by | {"precision": "bf16-mixed"}
     assert again.nuclei > 0
+
+
+@pytest.mark.parametrize(("name", "searched"), [("a.svs", False), ("a.tif", True)])
+def test_of_a_scanners_file_with_one_level_the_tissue_alone_is_searched(task, name, searched):
+    glass = np.full((160, 160, 3), 244, np.uint8)
+    slide = write_tiff(task.slide.with_name(name), [glass])
+    assert (predict_slide(replace(task, slide=slide)).searched_mm2 > 0) == searched

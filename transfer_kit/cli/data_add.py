@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from transfer_kit.errors import UserError
+from transfer_kit.wording import counted
 
 if TYPE_CHECKING:
     from transfer_kit.data.dataset import Dataset
@@ -32,6 +33,9 @@ def add(
         str | None, typer.Option(help="Where they are, such as 'labels/{stem}_mask.png'.")
     ] = None,
     format: Annotated[str | None, typer.Option(help="Their format, where it is not seen.")] = None,
+    only_annotated: Annotated[
+        bool, typer.Option("--only-annotated", help="Leave out images until they are annotated.")
+    ] = False,
     test_case: Annotated[
         list[str] | None, typer.Option(help="A case for the test; may be repeated.")
     ] = None,
@@ -64,6 +68,7 @@ def add(
         "case_pattern": case_pattern,
         "annotations": annotations,
         "format": format,
+        "only_annotated": only_annotated or None,
     }
     fields = {key: value for key, value in given.items() if value is not None}
     notes: list[str] = []
@@ -101,6 +106,11 @@ def _added(
     fields = {**proposal.fields, **fields}
     missing = [question for question in proposal.questions if question.field not in fields]
     notes += proposal.notes
+    if proposal.unannotated and not fields.get("only_annotated"):
+        notes.append(
+            f"Annotate the other {counted(proposal.unannotated, 'image')} before training, or "
+            "leave them out with 'only_annotated: true' in dataset.yaml (--only-annotated here)."
+        )
     fields |= _ask(folder, {question.field: question.text for question in missing})
     return add_dataset(folder, fields, replace=replace, test_cases=test_cases, note=notes.append)
 

@@ -30,12 +30,15 @@ class Question:
 class Proposal:
     """Card fields that the files tell, and questions about the others.
 
-    `notes` are sentences about what was inferred.
+    Attributes:
+        notes: Sentences about what was inferred.
+        unannotated: Images without an annotation.
     """
 
     fields: dict[str, Any]
     questions: tuple[Question, ...]
     notes: tuple[str, ...] = ()
+    unannotated: int = 0
 
 
 def propose_card(
@@ -82,7 +85,8 @@ def propose_card(
             classes |= set(read_annotation(source, ImageInfo.of(image)).classes)
     if classes - {""}:
         fields["classes"] = sorted(classes - {""})
-    return Proposal(fields, _questions(fields), tuple(notes))
+    unannotated = len(images) - len(annotated)
+    return Proposal(fields, _questions(fields), tuple(notes), unannotated)
 
 
 def _scale(folder: Path, images: Sequence[Path], notes: list[str]) -> dict[str, Any]:

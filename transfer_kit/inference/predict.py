@@ -13,7 +13,7 @@ from typing import Any, Literal
 import shapely
 
 from transfer_kit import __version__
-from transfer_kit.data.slides import Slide, open_slide, slide_name
+from transfer_kit.data.slides import SLIDE_SUFFIXES, Slide, open_slide, slide_name
 from transfer_kit.detector import Detector, weights_hash
 from transfer_kit.errors import BadSlideError, UserError, blaming_the_slide
 from transfer_kit.inference.field import TILE_PX, Field, halo_px
@@ -40,7 +40,7 @@ EVERYDAY = ("geojson", "csv", "overlay", "summary")
 
 _PARTS = ".parts"
 _SLIDE_PX = 8000
-"""Single-level images with a longer side than this are searched in their tissue alone, too."""
+"""Images of one level with a longer side than this are taken for slides, too."""
 
 
 @dataclass(frozen=True)
@@ -241,11 +241,19 @@ def _written(
 def _area_of(task: SlideTask, slide: Slide, mpp: float) -> shapely.MultiPolygon:
     if task.region is not None:
         return region_of(task.region, slide, task.region_class)
-    large = len(slide.levels) > 1 or max(slide.size) > _SLIDE_PX
-    if task.where == "tissue" or (task.where == "auto" and large):
+    if task.where == "tissue" or (task.where == "auto" and _holds_glass(slide)):
         with blaming_the_slide():
             return tissue_of(slide, mpp=mpp)
     return whole_of(slide)
+
+
+def _holds_glass(slide: Slide) -> bool:
+    """Whether it is a slide rather than an image that somebody cut out of its tissue."""
+    return (
+        len(slide.levels) > 1
+        or max(slide.size) > _SLIDE_PX
+        or slide.path.suffix.lower() in SLIDE_SUFFIXES
+    )
 
 
 def _made_by(
