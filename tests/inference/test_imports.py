@@ -1,4 +1,4 @@
-"""What searching a slide waits for before it begins."""
+"""What searching and measuring wait for before they begin."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 SLOW = ("torchvision", "torch._dynamo", "scipy.stats", "matplotlib.pyplot", "mlflow", "lightning")
 
 
-def test_a_search_imports_nothing_slow_that_it_does_not_use():
+@pytest.mark.parametrize("what", ["transfer_kit.inference.predict", "transfer_kit.cli.tell"])
+def test_what_trains_nothing_imports_nothing_slow_that_it_does_not_use(what):
     code = f"""
-import json, sys, transfer_kit.inference.predict
+import json, sys, {what}
 print(json.dumps([name for name in {SLOW} if name in sys.modules]))
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -165,7 +165,18 @@ def _recipe(name: str, fields: dict[str, object]) -> Recipe:
             "No target is named; add --target with an organ, a dataset or a folder "
             "(see `transfer-kit data list`)."
         )
-    return with_pair(Recipe.read(path, **fields))
+    chosen = with_pair(Recipe.read(path, **fields))
+    _refuse_unknown(chosen)
+    return chosen
+
+
+def _refuse_unknown(recipe: Recipe) -> None:
+    """Say that there is no such target before PyTorch is imported, which takes seconds."""
+    from transfer_kit.pair_choice import targets_of
+    from transfer_kit.stores.datasets import find_dataset
+
+    for name in targets_of(recipe):
+        find_dataset(name)
 
 
 def _compares_scratch(folder: Path, wanted: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -11,11 +12,13 @@ from transfer_kit.data.dataset import Dataset
 from transfer_kit.evaluation import DetectionScores, Difference, SegmentationScores
 from transfer_kit.evaluation.segmentation_difference import aji_difference
 from transfer_kit.gamma_forms import write_gamma
-from transfer_kit.plan import Plan
 from transfer_kit.report import column_titles, comparison_table, score_rows, whole_nuclei_rows
-from transfer_kit.run import Column, Forgetting, RunResult
-from transfer_kit.transfer.summary import BlockSummary
 from transfer_kit.wording import counted
+
+if TYPE_CHECKING:  # a table of figures needs nothing that trains
+    from transfer_kit.plan import Plan
+    from transfer_kit.run import Column, Forgetting, RunResult
+    from transfer_kit.transfer.summary import BlockSummary
 
 FORGOTTEN = -0.02
 """A loss of F1 or AJI on the base's own cases from which on it is said."""
