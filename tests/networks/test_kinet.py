@@ -181,6 +181,7 @@ def test_maps_are_float32_under_autocast() -> None:
     assert torch.allclose(maps, network(image), atol=0.02 * maps.abs().max().item() + 1e-3)
 
 
+@pytest.mark.slow  # VOCA does the same in the fast tests
 def test_it_exports_for_sizes_that_are_multiples_of_the_stride() -> None:
     network = small().eval()
     rows, columns = (torch.export.Dim(name, min=2, max=32) for name in ("rows", "columns"))

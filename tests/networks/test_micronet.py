@@ -157,6 +157,7 @@ def test_channels_last_gives_the_same_maps() -> None:
     assert torch.allclose(maps, expected, atol=1e-6)
 
 
+@pytest.mark.slow  # VOCA does the same in the fast tests
 def test_it_exports_for_sizes_that_are_multiples_of_the_stride() -> None:
     network = small().eval()
     rows, columns = (torch.export.Dim(name, min=2, max=64) for name in ("rows", "columns"))
