@@ -15,25 +15,28 @@ text = script.read_text()
 (state / "submitted.sh").write_text(text)
 if "--partition=full" in text:
     sys.exit("sbatch: error: invalid partition specified: full")
-first, last = re.search(r"--array=(\\d+)-(\\d+)", text).groups()
-for number in range(int(first), int(last) + 1):
-    job = f"71_{number}"
-    told = {"SLURM_JOB_ID": str(100 + number), "SLURM_ARRAY_JOB_ID": "71",
-            "SLURM_ARRAY_TASK_ID": str(number), "SLURM_NTASKS": "1", "SLURM_PROCID": "0",
+first = 71 + len({job.name.split("_")[0] for job in state.glob("7*")})
+array = re.search(r"--array=0-(\\d+)", text)
+jobs = [f"{first}_{number}" for number in range(int(array[1]) + 1)] if array else [str(first)]
+for number, job in enumerate(jobs):
+    told = {"SLURM_JOB_ID": str(100 * first + number if array else first),
+            "SLURM_NTASKS": "1", "SLURM_PROCID": "0",
             "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_NUM_NODES": "1",
             "SLURM_JOB_NODELIST": "localhost"}
+    if array:
+        told |= {"SLURM_ARRAY_JOB_ID": str(first), "SLURM_ARRAY_TASK_ID": str(number)}
     line = f"echo RUNNING > {state}/{job}; bash {script}; " \\
            f"if [ $? = 0 ]; then echo COMPLETED; else echo FAILED; fi > {state}/{job}"
     subprocess.Popen(["bash", "-c", line], env={**os.environ, **told}, start_new_session=True,
                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print("Submitted batch job 71")
+print(f"Submitted batch job {first}")
 """
 SACCT = """
 import os
 from pathlib import Path
 
 print("JobID|State|NodeList")
-for path in sorted(Path(os.environ["FAKE_SLURM"]).glob("71_*")):
+for path in sorted(Path(os.environ["FAKE_SLURM"]).glob("7*")):
     print(f"{path.name}|{path.read_text().strip()}|localhost")
 """
 SRUN = """

@@ -58,6 +58,16 @@ def test_slurm_is_asked_for_what_the_options_say(slurm, tmp_path):
         assert f"#SBATCH {line}\n" in asked
 
 
+def test_more_tasks_than_slurm_takes_at_once_are_several_arrays(slurm, tmp_path):
+    home = tmp_path / "home"
+    jobs = [Job(number, home) for number in range(5)]
+    outcomes = run(jobs, home, options=replace(OPTIONS, array=2))
+    ended = [(each.task.number, each.error) for each in outcomes]
+    arrays = [sorted(ended[:2]), sorted(ended[2:4]), ended[4:]]
+    assert arrays == [[(0, ""), (1, "")], [(2, ""), (3, "")], [(4, "")]]
+    assert sorted(job.name for job in slurm.glob("7*")) == ["71_0", "71_1", "72_0", "72_1", "73"]
+
+
 def test_what_has_not_ended_is_cancelled_when_nobody_waits_any_more(slurm, tmp_path):
     home = tmp_path / "home"
     outcomes = run([Job(0, home), Job(1, home, seconds=20)], home)

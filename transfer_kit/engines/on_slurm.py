@@ -27,8 +27,8 @@ def run_on_slurm(
 ) -> Iterator[Outcome[T]]:
     """Do `work` on each task in a job of its own; gives each outcome as it comes.
 
-    All are one array of jobs, of which `workers` run at a time. Leaving the iterator cancels what
-    has not ended.
+    They are an array of jobs, of which `workers` run at a time, or several, one after the other,
+    where they are more than Slurm takes in one. Leaving the iterator cancels what has not ended.
 
     Args:
         tasks: In the order in which they are submitted.
@@ -42,6 +42,18 @@ def run_on_slurm(
         UserError: submitit is not installed, this machine submits no jobs, or Slurm refuses them.
     """
     executor = _executor(options, home / "slurm", workers)
+    size = max(1, options.array)
+    for start in range(0, len(tasks), size):
+        yield from _run_array(executor, tasks[start : start + size], work, log, options)
+
+
+def _run_array(
+    executor: Any,
+    tasks: Sequence[T],
+    work: Callable[[T], None],
+    log: Path,
+    options: SlurmOptions,
+) -> Iterator[Outcome[T]]:
     try:
         jobs = executor.map_array(partial(attempt, work=work), tasks)
     except Exception as error:

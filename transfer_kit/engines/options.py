@@ -38,6 +38,7 @@ class SlurmOptions:
         gpus: That each task gets.
         memory_gb: That each task gets.
         look_every: Seconds between looks at what has ended.
+        array: Tasks submitted together; no more than the cluster's MaxArraySize less one.
     """
 
     minutes: int = 240
@@ -47,6 +48,7 @@ class SlurmOptions:
     gpus: int = 0
     memory_gb: int | None = None
     look_every: float = 5.0
+    array: int = 1000
 
 
 KINDS: dict[str, type] = {"ray": RayOptions, "slurm": SlurmOptions}
