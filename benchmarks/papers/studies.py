@@ -20,7 +20,8 @@ class Row:
     Attributes:
         recipe: What the study's settings, and then its own, are laid over.
         decodes: Name of the row whose trained detector this one only decodes differently.
-        regions_alone: Whether images without nuclei labels take part with their regions.
+        regions_alone: Share of the crops that come from images without nuclei labels, which take
+            part with their regions; 0 leaves them out.
         paper: Published figures, by the name of ours.
     """
 
@@ -29,7 +30,7 @@ class Row:
     recipe: str
     set: Mapping[str, Any] = field(default_factory=dict)
     decodes: str | None = None
-    regions_alone: bool = False
+    regions_alone: float = 0.0
     paper: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -95,8 +95,9 @@ def _facts(recipe: Recipe, detector: Detector) -> dict[str, Any]:
 def _trained(recipe: Recipe, row: Row, part: Part, own: Path) -> Detector:
     learning = list(part.train)
     if row.regions_alone:
-        # Of half of the crops the nuclei are known, however few the images with nuclei are.
-        learning *= max(1, round(len(part.regions_alone) / len(part.train)))
+        # Repeated, so that their share of the crops is as said however few they are.
+        others = len(part.regions_alone) * (1 / row.regions_alone - 1)
+        learning *= max(1, round(others / len(part.train)))
         learning += part.regions_alone
     detector = start_detector(recipe, None, part.datasets, learning)
     title = f"{row.name} {part.name}"
