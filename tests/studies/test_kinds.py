@@ -48,7 +48,7 @@ def test_the_own_base_s_lead_is_over_the_mean_of_the_others():
     assert mean.mean == pytest.approx(np.mean(leads))
     assert (mean.low, mean.high) == pytest.approx(expected)
     assert ahead == 3
-    assert "is +0.200 F1 from the mean of the others" in sentence_of(matrix_found())
+    assert "is +0.200 F1 against the mean of the others" in sentence_of(matrix_found())
 
 
 def curve(start, seed, values, step=5):

@@ -40,7 +40,7 @@ def draw(found: Found) -> Figure:
     high = max(float(np.nanmax(table.to_numpy())) for _, table in tables)
     for axes, (_, table) in zip(all_axes, tables, strict=True):
         values = table.to_numpy(float)
-        image = axes.imshow(values, cmap="cividis", vmin=low, vmax=high)
+        image = axes.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")
         axes.set_xticks(range(len(table.columns)), table.columns, rotation=40, ha="right")
         axes.set_yticks(range(len(table.index)), table.index)
         for row, label in enumerate(table.index):
@@ -88,8 +88,8 @@ def sentence(found: Found) -> str:
         )  # fmt: skip
         prefix = f"{title}: " if title else ""
         said.append(
-            f"{prefix}a base of the same {found.study.summary.x} is {mean.mean:+.3f} F1 from the "
-            f"mean of the others{interval}, ahead of it on {ahead} of "
+            f"{prefix}a base of the same {found.study.summary.x} is {mean.mean:+.3f} F1 against "
+            f"the mean of the others{interval}, ahead of it on {ahead} of "
             f"{counted(mean.n_seeds, found.study.summary.x)}"
         )
     return "; ".join(said)
