@@ -72,6 +72,16 @@ def test_a_table_trains_nothing(mine, lab):
     assert not (lab / "out").exists()
 
 
+def test_a_study_that_trains_nothing_has_no_trainings_to_compare(mine):
+    text = STUDY.partition("finding:")[0].replace("[0, 2, 99]", "[0]")
+    mine.write_text(text + "columns: [base]\n", encoding="utf-8")
+    transfer_kit("study", mine)
+    assert transfer_kit("compare", mine, code=2).error == (
+        "The study mine trains nothing; 'transfer-kit study mine --table FOLDER' writes what it "
+        "found."
+    )
+
+
 def test_without_a_name_the_shipped_studies_are_told(lab):
     rows = {row["name"]: row for row in transfer_kit("study", "--json").json}
     assert rows["freezing"]["trials"] == 2 * (10 + 1) * 3
