@@ -71,7 +71,7 @@ def _markdown(study: Study, lines: Sequence[Line]) -> str:
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *body)]
     notes = [study.notes] if study.notes else []
     notes += [FOOTNOTE] if any(line.carried for line in lines) else []
-    wrapped = ["\n".join(textwrap.wrap(note, 105)) for note in notes]
+    wrapped = ["\n".join(textwrap.wrap(note, 105, break_on_hyphens=False)) for note in notes]
     return "\n\n".join([f"## {study.title}", "\n".join(table), *wrapped])
 
 
