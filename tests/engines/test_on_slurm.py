@@ -68,6 +68,12 @@ def test_more_tasks_than_slurm_takes_at_once_are_several_arrays(slurm, tmp_path)
     assert sorted(job.name for job in slurm.glob("7*")) == ["71_0", "71_1", "72_0", "72_1", "73"]
 
 
+def test_an_array_of_no_task_is_refused(slurm, tmp_path):
+    with pytest.raises(UserError, match=r"^--engine-set array=0 submits nothing; give 1 or more"):
+        list(run([Job(0, tmp_path)], tmp_path, options=replace(OPTIONS, array=0)))
+    assert not (slurm / "submitted.sh").exists()
+
+
 def test_what_has_not_ended_is_cancelled_when_nobody_waits_any_more(slurm, tmp_path):
     home = tmp_path / "home"
     outcomes = run([Job(0, home), Job(1, home, seconds=20)], home)

@@ -63,7 +63,7 @@ def of_study(prepared: Prepared, written: Written, name: str) -> Gathered:
     """A study's trials that ran to their end, and what it found.
 
     Raises:
-        UserError: none has, or it trains nothing.
+        UserError: it trains nothing.
     """
     entries = []
     for task in prepared.tasks.trials:
@@ -84,12 +84,10 @@ def of_study(prepared: Prepared, written: Written, name: str) -> Gathered:
             )
         )
     if not entries:
-        why = (
-            f"has no training that ended; run 'transfer-kit study {name}' first"
-            if "trained" in prepared.study.columns
-            else f"trains nothing; 'transfer-kit study {name} --table FOLDER' writes what it found"
+        raise UserError(
+            f"The study {name} trains nothing; 'transfer-kit study {name} --table FOLDER' writes "
+            "what it found."
         )
-        raise UserError(f"The study {name} {why}.")
     section = Section(
         prepared.study.question,
         written.sentence,

@@ -39,12 +39,14 @@ def run_on_slurm(
         home: The absolute folder that `work` writes to, on the file system that all share.
 
     Raises:
-        UserError: submitit is not installed, this machine submits no jobs, or Slurm refuses them.
+        UserError: submitit is not installed, this machine submits no jobs, Slurm refuses them, or
+            an array is to hold no task.
     """
+    if options.array < 1:
+        raise UserError("--engine-set array=0 submits nothing; give 1 or more.")
     executor = _executor(options, home / "slurm", workers)
-    size = max(1, options.array)
-    for start in range(0, len(tasks), size):
-        yield from _run_array(executor, tasks[start : start + size], work, log, options)
+    for start in range(0, len(tasks), options.array):
+        yield from _run_array(executor, tasks[start : start + options.array], work, log, options)
 
 
 def _run_array(

@@ -89,4 +89,4 @@ def _extent(found: Found) -> str:
 
 
 def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(" ".join(text.split()), 105))
+    return "\n".join(textwrap.wrap(" ".join(text.split()), 105, break_on_hyphens=False))
