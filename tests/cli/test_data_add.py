@@ -191,7 +191,7 @@ def test_images_that_wait_for_their_labels_are_told_and_can_be_left_out(my_eye):
     (my_eye / "dataset.yaml").unlink()
     (my_eye / "annotations" / "c02_0.geojson").unlink()
     said = transfer_kit("data", "add", "my-eye", *DESCRIBED, "--json").json
-    assert any("Annotate the other 1 image before training" in note for note in said["notes"])
+    assert any("Annotate the other image before training" in note for note in said["notes"])
     assert len(find_dataset("my-eye")) == 3
     again = ("--replace", "--only-annotated", "--json")
     said = transfer_kit("data", "add", "my-eye", *DESCRIBED, *again).json

@@ -107,9 +107,11 @@ def _added(
     missing = [question for question in proposal.questions if question.field not in fields]
     notes += proposal.notes
     if proposal.unannotated and not fields.get("only_annotated"):
+        count = proposal.unannotated
+        others = "image" if count == 1 else counted(count, "image")
         notes.append(
-            f"Annotate the other {counted(proposal.unannotated, 'image')} before training, or "
-            "leave them out with 'only_annotated: true' in dataset.yaml (--only-annotated here)."
+            f"Annotate the other {others} before training, or leave out what has no annotations "
+            "with 'only_annotated: true' in dataset.yaml (--only-annotated here)."
         )
     fields |= _ask(folder, {question.field: question.text for question in missing})
     return add_dataset(folder, fields, replace=replace, test_cases=test_cases, note=notes.append)

@@ -171,10 +171,13 @@ def _recipe(name: str, fields: dict[str, object]) -> Recipe:
 
 
 def _refuse_unknown(recipe: Recipe) -> None:
-    """Say that there is no such target before PyTorch is imported, which takes seconds."""
+    """Say that there is no such base or target before PyTorch is imported, which takes seconds."""
     from transfer_kit.pair_choice import targets_of
     from transfer_kit.stores.datasets import find_dataset
+    from transfer_kit.stores.models import find_weights
 
+    if recipe.base not in ("none", "auto"):
+        find_weights(recipe.base)
     for name in targets_of(recipe):
         find_dataset(name)
 

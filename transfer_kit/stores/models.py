@@ -6,13 +6,16 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError, nearest_hint
 from transfer_kit.files import replacing
 from transfer_kit.stores.locations import shipped, user_folder
+
+if TYPE_CHECKING:
+    from transfer_kit.detector import Detector
 
 WEIGHTS = "detector.safetensors"
 
