@@ -60,8 +60,14 @@ def _row(study: Study, line: Line) -> dict[str, Any]:
         "source": CARRIED if line.carried else RECORDED,
         **{name: line.figures.get(name) for name in FIGURES},
         "parameters": line.parameters, "cpu_minutes": line.minutes,
-        **{f"paper_{name}": value for name, value in line.row.paper.items()},
+        **{f"paper_{name}": line.row.paper.get(name) for name in _published()},
     }  # fmt: skip
+
+
+def _published() -> list[str]:
+    """What papers give of any row: columns that stay whichever rows the table has."""
+    rows = [row for study in studies().values() for row in study.rows.values()]
+    return list(dict.fromkeys(name for row in rows for name in row.paper))
 
 
 def _line(study: Study, fields: Mapping[str, str]) -> Line:
