@@ -112,14 +112,17 @@ def _pooled(
 
 
 def _averaged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds with Student's interval; counts are those of one seed."""
+    """Means over seeds with Student's interval, within what a score can be; counts of one seed."""
     each = [_single(result) for result in results]
     figures = dict(each[0])
     for name in (*DETECTION, *SEGMENTATION, *DISTANCES):
         values = [one.get(name) for one in each]
         if None not in values:
             mean = mean_over_seeds([float(value) for value in values])
-            figures |= {name: mean.mean, f"{name}_low": mean.low, f"{name}_high": mean.high}
+            low, high = mean.low, mean.high
+            if name not in DISTANCES and low is not None and high is not None:
+                low, high = max(low, 0.0), min(high, 1.0)
+            figures |= {name: mean.mean, f"{name}_low": low, f"{name}_high": high}
     return figures
 
 
