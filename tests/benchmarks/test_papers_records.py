@@ -289,12 +289,29 @@ def strings_of(value):
         yield from (text for one in value for text in strings_of(one))
 
 
+def test_an_interval_over_seeds_ends_where_scores_do_and_distances_go_on(papers):
+    results = [
+        {"detection": {"f1": f1, "precision": 0.5, "distance_median_px": px}, "segmentation": None}
+        for f1, px in ((0.99, 1.0), (0.80, 2.0), (1.0, 9.0))
+    ]
+    figures = papers.summary._averaged(results)
+    assert figures["f1"] == pytest.approx(0.93)
+    assert figures["f1_high"] == 1.0
+    # 0.93 - t(0.975; 2) sd / sqrt(3), with t = 4.302653 and sd = 0.1126943
+    assert figures["f1_low"] == pytest.approx(0.93 - 4.302653 * 0.1126943 / 3**0.5, abs=1e-5)
+    assert (figures["precision_low"], figures["precision_high"]) == (0.5, 0.5)
+    assert figures["distance_median_px_low"] < 0
+    assert figures["distance_median_px_high"] > 9
+
+
 def test_committed_records_are_small_and_name_no_place_on_a_machine():
     records = sorted((COMMITTED / "papers").rglob("*.json"))
     if not records:
         pytest.skip("there is no committed record yet")
     for path in records:
         found = path.with_suffix(".npz")
-        assert path.stat().st_size + found.stat().st_size < 100_000, path  # 7,051 nuclei are 65 kB
+        with np.load(found, allow_pickle=False) as stored:
+            allowed = 8_000 + 9 * len(stored["scores"])  # bytes: the figures, and each detection
+        assert path.stat().st_size + found.stat().st_size < allowed, path
         texts = list(strings_of(json.loads(path.read_text(encoding="utf-8"))))
         assert not [text for text in texts if text.startswith(("/", "~")) or "\\" in text], path
