@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transfer_kit.data.bit_depth import as_uint8
+from transfer_kit.data.tiff_pieces import check_pieces
 from transfer_kit.errors import UserError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -213,6 +214,7 @@ def _first_page(tiff: tifffile.TiffFile) -> tuple[dict[str, Any], NDArray[Any]]:
         "bits": int(np.max(bits)),
         "white": int(tops.max()) or None,
     }
+    check_pieces(tiff, page)
     return facts, np.asarray(page.asarray())
 
 

@@ -17,6 +17,7 @@ from skimage.measure import label as connected_pieces
 from transfer_kit.data.annotation import Annotation, Points
 from transfer_kit.data.filling import pixels_of_outlines
 from transfer_kit.data.formats.base import ImageInfo, check_size
+from transfer_kit.data.tiff_pieces import check_pieces
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 
@@ -115,7 +116,10 @@ def _read_png(path: Path) -> NDArray[Any]:
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:
-    return np.asarray(tifffile.imread(path, key=0))
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        check_pieces(tiff, page)
+        return np.asarray(page.asarray())
 
 
 def _read_with_pillow(path: Path) -> NDArray[Any]:

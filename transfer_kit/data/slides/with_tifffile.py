@@ -10,26 +10,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from io import BytesIO
 from itertools import islice
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 import tifffile
-from PIL import Image
 
 from transfer_kit.data.images import read_mpp
 from transfer_kit.data.slides.ome import ome_mpp
 from transfer_kit.data.slides.pyramid import downsample_of
 from transfer_kit.data.slides.slide import Level, Pixels
 from transfer_kit.data.slides.tiled import MOST_TILE_PIXELS, TiledSlide, TileGrid, on_white
+from transfer_kit.data.tiff_pieces import (
+    JPEG,
+    JPEG2000,
+    WEBP,
+    WITHOUT_LOSS,
+    check_piece,
+    piece_size,
+)
 
 _MOST_DIRECTORIES = 64  # a pyramid has a dozen; a damaged file may chain millions
 _RGB, _YCBCR = 2, 6
-_JPEG, _JPEG2000 = (7,), (33005, 34712)
-_WITHOUT_LOSS = (1, 5, 8, 32946, 32773, 50000)  # none, LZW, deflate twice, packbits, zstd
-_WEBP = (50001,)
 _APERIO_YCBCR = 33003
 
 
@@ -55,7 +58,7 @@ def why_not_by_windows(page: tifffile.TiffPage) -> str:
         return "is no RGB"
     if page.dtype != np.uint8 or page.bitspersample not in (8, (8,) * page.samplesperpixel):
         return "has more or fewer than 8 bits a sample"
-    known = (*_JPEG, *_JPEG2000, *_WITHOUT_LOSS, *_WEBP)
+    known = (*JPEG, *JPEG2000, *WITHOUT_LOSS, *WEBP)
     if page.compression not in known or (page.photometric == _YCBCR and page.compression != 7):
         return f"is compressed in a way (number {int(page.compression)}) that is not read here"
     grid = _grid_of(page)
@@ -109,7 +112,7 @@ class TiffSlide(TiledSlide):
         with self._lock:
             self._tiff.filehandle.seek(offset)
             data = self._tiff.filehandle.read(count)
-        _check_promise(page, data)
+        check_piece(page, data)
         decoded, _, _ = page.decode(data, index, jpegtables=page.jpegtables)
         pixels: Pixels = decoded[0]
         return pixels
@@ -148,9 +151,7 @@ def _other_pages(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
 
 
 def _grid_of(page: tifffile.TiffPage) -> TileGrid:
-    if page.is_tiled:
-        return TileGrid(page.tilelength, page.tilewidth)
-    return TileGrid(min(page.rowsperstrip, page.imagelength), page.imagewidth)
+    return TileGrid(*piece_size(page))
 
 
 def _tiles_across(page: tifffile.TiffPage) -> int:
@@ -164,22 +165,6 @@ def _tiles_a_plane(page: tifffile.TiffPage) -> int:
 def _tiles(page: tifffile.TiffPage) -> int:
     planes = page.samplesperpixel if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else 1
     return _tiles_a_plane(page) * planes
-
-
-def _check_promise(page: tifffile.TiffPage, data: bytes) -> None:
-    """Refuse a tile whose own header promises another size, before memory is made for it."""
-    if page.compression in _WITHOUT_LOSS:
-        return  # decoded into a buffer of the right size
-    try:
-        with Image.open(BytesIO(data)) as header:
-            width, height = header.size
-    except (OSError, SyntaxError) as error:
-        raise ValueError("a tile has no sound header") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError("a tile promises a vast number of pixels") from error
-    grid = _grid_of(page)
-    if width > grid.width or height > grid.height:
-        raise ValueError(f"a tile of {grid.width} × {grid.height} holds {width} × {height} pixels")
 
 
 def _rgb_of(tile: Pixels, page: tifffile.TiffPage) -> Pixels:
