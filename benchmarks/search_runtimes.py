@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 import transfer_kit as tk
 from transfer_kit.data.slides.slide import Level
 from transfer_kit.data.synthetic import draw
-from transfer_kit.detector import weights_hash
 from transfer_kit.inference.field import Field
 from transfer_kit.inference.forward import Runtime, forward_of
 from transfer_kit.inference.search import search
 from transfer_kit.networks.forward import Floats, Forward
 from transfer_kit.stores.models import find_weights
+from transfer_kit.weights_file import weights_hash
 
 MODELS = ("micronet-breast", "voca-colon", "dist-all")
 RUNTIMES: tuple[Runtime, ...] = ("torch", "onnx", "openvino")

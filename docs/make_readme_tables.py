@@ -9,9 +9,9 @@ import pandas as pd
 from transfer_kit.card import DetectorCard, Measurement, TrainingData
 from transfer_kit.cli.licences import in_a_word
 from transfer_kit.data.synthetic import ORGANS
-from transfer_kit.detector import read_card
 from transfer_kit.files import replacing
 from transfer_kit.stores.models import StoredModel, list_models
+from transfer_kit.weights_file import read_card
 
 PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).with_name("zoo.md"))
 TRANSFER = Path(__file__).with_name("results") / "transfer.csv"

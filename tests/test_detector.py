@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 from toy import MPP, toy_card, toy_detector, toy_image
 
-from transfer_kit.detector import Detector, read_card, weights_hash
+from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.settings import CodecSettings, NetworkSettings
+from transfer_kit.weights_file import read_card, weights_hash
 
 
 def random_detector(**fields) -> Detector:

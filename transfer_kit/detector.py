@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from transfer_kit.card import DetectorCard
 from transfer_kit.codecs import Codec, build_codec
@@ -26,13 +20,12 @@ from transfer_kit.data.patches import normalise
 from transfer_kit.data.resampling import resample_image, scale_factor
 from transfer_kit.data.tiles import Window
 from transfer_kit.errors import UserError
-from transfer_kit.files import replacing
 from transfer_kit.networks import Network, build_network
 from transfer_kit.networks.base import needed_codec
 from transfer_kit.networks.forward import Floats, Forward, run_network
 from transfer_kit.networks.precision import Precision, computing_in
 from transfer_kit.networks.tiled import window_maps
-from transfer_kit.wording import counted
+from transfer_kit.weights_file import fill, read_weights, write_weights
 
 Image = NDArray[np.uint8]
 
@@ -236,13 +229,7 @@ class Detector:
 
     def save(self, path: str | Path, *, half: bool = False) -> Path:
         """Write weights and card as one file; `half` stores 16-bit weights, half the size."""
-        path = Path(path)
-        tensors = {name: _stored(value, half) for name, value in self.network.state_dict().items()}
-        with replacing(path) as temporary:
-            # Through memory: safetensors' own file may be read by its writer alone.
-            card = {"card": self.card.model_dump_json()}
-            temporary.write_bytes(save(tensors, metadata=card))
-        return path
+        return write_weights(Path(path), self.card, self.network.state_dict(), half=half)
 
     @classmethod
     def load(cls, path: str | Path) -> Detector:
@@ -253,47 +240,11 @@ class Detector:
                 belong to another architecture.
         """
         path = Path(path)
-        card, tensors = _read(path)
+        card, tensors = read_weights(path)
         detector = cls.fresh(card, seed=0)
         detector.card = card
-        _fill(detector.network, tensors, path, card)
+        fill(detector.network, tensors, path, card)
         return detector
-
-
-def read_card(path: str | Path) -> DetectorCard:
-    """The card of a weights file, without its weights."""
-    return _read(Path(path), weights=False)[0]
-
-
-def weights_hash(path: str | Path) -> str:
-    """SHA-256 of a weights file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def _stored(value: Tensor, half: bool) -> Tensor:
-    value = value.detach().cpu().contiguous()
-    return value.half() if half and value.is_floating_point() else value
-
-
-def _read(path: Path, *, weights: bool = True) -> tuple[DetectorCard, dict[str, Tensor]]:
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; check the path or see `transfer-kit models list`.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is no safetensors file ({error}); only files that transfer-kit saved are "
-            "loaded, since other formats can run code."
-        ) from None
-    if "card" not in metadata:
-        raise UserError(f"{path} has no transfer-kit card; was it saved by another program?")
-    try:
-        return DetectorCard.model_validate(json.loads(metadata["card"])), tensors
-    except (ValidationError, json.JSONDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"The card in {path} cannot be read ({first}); export it again.") from None
 
 
 def _refuse_other_codec(card: DetectorCard, codec: Codec) -> None:
@@ -317,19 +268,3 @@ def _refuse_other_regions(card: DetectorCard, codec: Codec) -> None:
             f"{card.codec.name} names {len(regions)}; let codec.options.regions name as many as "
             "network.options.regions says."
         )
-
-
-def _fill(network: Network, tensors: dict[str, Tensor], path: Path, card: DetectorCard) -> None:
-    own = network.state_dict()
-    unlike = sorted(
-        name
-        for name in own.keys() | tensors.keys()
-        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
-    )
-    if unlike:
-        raise UserError(
-            f"The weights in {path} are of another architecture than its card's "
-            f"{card.network.name} {card.network.options} ({counted(len(unlike), 'tensor')} unlike, "
-            f"first {unlike[0]}); use a file that transfer-kit saved whole."
-        )
-    network.load_state_dict({name: tensors[name].to(own[name].dtype) for name in own})

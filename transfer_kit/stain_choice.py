@@ -8,12 +8,12 @@ from pathlib import Path
 from transfer_kit.card import DetectorCard
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.stain import NAMED, StainReference, Stains, find_reference, stains_of
-from transfer_kit.detector import read_card
 from transfer_kit.errors import UserError
 from transfer_kit.recipe import Recipe
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights, list_models
 from transfer_kit.stores.pair_leaks import patients_of
+from transfer_kit.weights_file import read_card
 
 
 def choose_stain(

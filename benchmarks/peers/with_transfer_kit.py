@@ -12,10 +12,10 @@ from tallied import Tally
 from timed import MPP, main
 
 import transfer_kit as tk
-from transfer_kit.detector import weights_hash
 from transfer_kit.inference.forward import forward_of
 from transfer_kit.networks.forward import Floats, Forward
 from transfer_kit.stores.models import find_weights
+from transfer_kit.weights_file import weights_hash
 
 MODELS = ("micronet-breast", "voca-colon", "dist-all")
 

@@ -11,9 +11,10 @@ from laboratory import BASE, OWN, TARGET, listing, part_of, tiny_base, transfer_
 import transfer_kit as tk
 from transfer_kit.card import Measurement
 from transfer_kit.data.stain import find_reference
-from transfer_kit.detector import Detector, weights_hash
+from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.stores.models import find_weights
+from transfer_kit.weights_file import weights_hash
 
 pytest_plugins = ["lab_fixtures"]
 

@@ -12,12 +12,12 @@ from toy import lively_detector, toy_detector, toy_image
 import transfer_kit as tk
 from transfer_kit.data.synthetic import draw
 from transfer_kit.data.tiles import Window
-from transfer_kit.detector import weights_hash
 from transfer_kit.errors import UserError
 from transfer_kit.inference.field import Field
 from transfer_kit.inference.forward import forward_of
 from transfer_kit.inference.search import search
 from transfer_kit.stores.models import find_weights
+from transfer_kit.weights_file import weights_hash
 
 MODEL, MPP = "voca-colon", 0.5
 RUNTIMES = ("onnx", "openvino")

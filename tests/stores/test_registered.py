@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from toy import toy_detector
 
-from transfer_kit.detector import Detector, read_card, weights_hash
+from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.stores.models import add_model, find_weights
 from transfer_kit.stores.registered import pull_model, push_model
 from transfer_kit.tracking.registry import HASH, Registry
+from transfer_kit.weights_file import read_card, weights_hash
 
 pytest_plugins = ["mlflow_stores"]
 

@@ -26,10 +26,10 @@ def push(
     as_json: Json = False,
 ) -> None:
     """Register a detector, as a new version of its name."""
-    from transfer_kit.detector import read_card
     from transfer_kit.run_folder import OPTIONS, read_options
     from transfer_kit.stores.models import find_weights
     from transfer_kit.stores.registered import push_model
+    from transfer_kit.weights_file import read_card
 
     weights = find_weights(name)
     options = read_options(weights.parent) if (weights.parent / OPTIONS).is_file() else {}

@@ -26,8 +26,8 @@ def list_(as_json: Json = False) -> None:
     from rich.table import Column, Table
 
     from transfer_kit.cli.licences import in_a_word
-    from transfer_kit.detector import read_card
     from transfer_kit.stores.models import list_models
+    from transfer_kit.weights_file import read_card
 
     rows: list[dict[str, Any]] = []
     told = []
@@ -72,8 +72,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """The card of a detector."""
-    from transfer_kit.detector import read_card, weights_hash
     from transfer_kit.stores.models import card_yaml, find_weights
+    from transfer_kit.weights_file import read_card, weights_hash
 
     weights = find_weights(name)
     document = {

@@ -14,7 +14,7 @@ import shapely
 
 from transfer_kit import __version__
 from transfer_kit.data.slides import SLIDE_SUFFIXES, Slide, open_slide, slide_name
-from transfer_kit.detector import Detector, weights_hash
+from transfer_kit.detector import Detector
 from transfer_kit.errors import BadSlideError, UserError, blaming_the_slide
 from transfer_kit.inference.field import TILE_PX, Field, halo_px
 from transfer_kit.inference.forward import Runtime, forward_of, precision_of
@@ -31,6 +31,7 @@ from transfer_kit.inference.search import BLOCK_PX, Progress, search
 from transfer_kit.inference.tissue import region_of, tissue_of, whole_of
 from transfer_kit.networks.forward import Forward
 from transfer_kit.settings.training import WantedPrecision
+from transfer_kit.weights_file import weights_hash
 
 Where = Literal["auto", "tissue", "everywhere"]
 Told = Callable[[Progress], None]

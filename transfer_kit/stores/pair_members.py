@@ -10,11 +10,11 @@ from pathlib import Path
 from transfer_kit.card import DetectorCard
 from transfer_kit.data.dataset import Dataset
 from transfer_kit.data.sample import Sample
-from transfer_kit.detector import read_card
 from transfer_kit.errors import UserError, nearest_hint
 from transfer_kit.pair import Pair
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
+from transfer_kit.weights_file import read_card
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transfer_kit.detector import Detector, read_card, weights_hash
+from transfer_kit.detector import Detector
 from transfer_kit.errors import UserError
 from transfer_kit.files import replacing
 from transfer_kit.stores.locations import user_folder
@@ -19,6 +19,7 @@ from transfer_kit.stores.models import (
     list_models,
     write_model,
 )
+from transfer_kit.weights_file import read_card, weights_hash
 
 if TYPE_CHECKING:
     from transfer_kit.tracking.registry import Registry, Version

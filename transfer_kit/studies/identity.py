@@ -9,13 +9,13 @@ from typing import Any
 
 from transfer_kit import __version__
 from transfer_kit.data.dataset import Dataset
-from transfer_kit.detector import weights_hash
 from transfer_kit.pair_choice import targets_of
 from transfer_kit.recipe import Recipe
 from transfer_kit.stores.datasets import find_dataset
 from transfer_kit.stores.models import find_weights
 from transfer_kit.studies.study import MadeData, TrainedBase
 from transfer_kit.studies.trials import base_recipes
+from transfer_kit.weights_file import weights_hash
 
 _WITHOUT_EFFECT: dict[str, Any] = {
     "name": True,
