@@ -42,6 +42,8 @@ class Study:
         measure: `detection`, `classes` or `segmentation`: the figures that its table shows.
         parts: Name of a function of `parts.py` that deals the data.
         notes: What was found, below the table: where rows stay behind the paper, and why.
+        elsewhere: What data the paper's figures are of, where they are not of this: they are told
+            in the table, but not drawn beside ours.
         data: Arguments of that function.
         settings: Laid over each row's recipe, below what the row sets itself.
         over: Laid over all, from the command line.
@@ -53,6 +55,7 @@ class Study:
     parts: str
     rows: Mapping[str, Row]
     notes: str = ""
+    elsewhere: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     over: Mapping[str, Any] = field(default_factory=dict)

@@ -30,6 +30,15 @@ COLUMNS = {
 }  # fmt: skip
 
 MARK = "†"
+OPENING = """# Beside the papers
+
+Written by `python benchmarks/papers --table docs/results/papers` from the records in papers/.
+Rows of one table are trained on the same splits with equal budgets. Intervals are over images, or
+over seeds where that is said.
+
+![Ours with their intervals, and the paper's where they are of the same data]({})
+
+"""
 FOOTNOTE = f"{MARK} Measured earlier; no record of the single trainings is kept."
 
 
@@ -40,13 +49,15 @@ def write_tables(records: Records, output: Path) -> None:
     found = [(study, lines) for study, lines in each if lines]
     if not found:
         raise SystemExit(f"There are no records in {records.folder}: nothing has run to its end.")
-    text = "\n\n".join(_markdown(study, lines) for study, lines in found) + "\n"
+    picture = output.with_suffix(".png")
+    tables = "\n\n".join(_markdown(study, lines) for study, lines in found)
+    text = f"{OPENING.format(picture.name)}{tables}\n"
     with replacing(output.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     write_lines(
         output.with_suffix(".csv"), [(study, line) for study, lines in found for line in lines]
     )
-    _draw(found, output.with_suffix(".png"))
+    _draw(found, picture)
     print(text)
 
 
@@ -66,7 +77,7 @@ def _markdown(study: Study, lines: Sequence[Line]) -> str:
     head += ["distance in px: median (quartiles)"] if distance else []
     head += ["p against the first"] if study.measure == "segmentation" else []
     head += ["parts", "images / nuclei", "parameters", "CPU minutes a part"]
-    head += ["paper"] if any(line.row.paper for line in lines) else []
+    head += [_paper(study)] if any(line.row.paper for line in lines) else []
     body = [_cells(study, line, columns, head) for line in lines]
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *body)]
     notes = [study.notes] if study.notes else []
@@ -90,10 +101,14 @@ def _cells(
         cells += ["" if figures["p"] is None else f"{figures['p']:.2g}"]
     cells += [f"{line.done} of {line.wanted}", f"{figures['n_images']} / {figures['n_nuclei']:,}"]
     cells += [f"{line.parameters / 1e6:.2f} M", f"{line.minutes:.1f}"]
-    if "paper" in head:
+    if _paper(study) in head:
         names = {name: heading for heading, name in columns} | {"distance": "distance"}
         cells += [", ".join(f"{names[k]} {v}" for k, v in line.row.paper.items())]
     return cells
+
+
+def _paper(study: Study) -> str:
+    return f"paper, on {study.elsewhere}" if study.elsewhere else "paper"
 
 
 def _number(value: float | None) -> str:
@@ -113,7 +128,7 @@ def _quartiles(figures: dict[str, Any]) -> str:
 
 
 def _draw(found: Sequence[tuple[Study, Sequence[Line]]], path: Path) -> None:
-    """A panel a study: our figure with its interval, and the paper's as a cross."""
+    """A panel a study: ours with its interval, and the paper's of the same data as a cross."""
     heights = [len(lines) + 2.5 for _, lines in found]
     figure, panels = plt.subplots(
         len(found), 1, figsize=(8, 0.28 * sum(heights) + 0.5),
@@ -123,6 +138,8 @@ def _draw(found: Sequence[tuple[Study, Sequence[Line]]], path: Path) -> None:
         heading, name = COLUMNS[study.measure][0]
         for place, line in enumerate(lines):
             _draw_line(axes, place, line, name)
+            if name in line.row.paper and not study.elsewhere:
+                axes.plot(line.row.paper[name], place, "x", color="tab:red")
         labels = [f"{line.row.label}  {line.group}".strip() for line in lines]
         axes.set_yticks(range(len(lines)), labels)
         axes.set_ylim(len(lines) - 0.5, -0.5)
@@ -142,5 +159,3 @@ def _draw_line(axes: Any, place: int, line: Line, name: str) -> None:
     if low is not None and high is not None:
         axes.plot([low, high], [place, place], color="tab:blue", alpha=0.5, linewidth=3)
     axes.plot(value, place, "o", color="tab:blue")
-    if name in line.row.paper:
-        axes.plot(line.row.paper[name], place, "x", color="tab:red")

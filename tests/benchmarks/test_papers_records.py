@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib
 import json
 import sys
@@ -167,6 +168,31 @@ def test_tables_made_again_keep_the_lines_without_records(papers, tmp_path, caps
     table = (tmp_path / "papers.md").read_text(encoding="utf-8")
     assert table.count(f" {papers.table.MARK} |") == len(mine)
     assert papers.table.FOOTNOTE in table
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "heading", "crosses"), [("", "paper", 1), ("MITOS", "paper, on MITOS", 0)]
+)
+def test_figures_of_other_data_are_told_but_not_drawn_beside_ours(
+    papers, study, tmp_path, monkeypatch, elsewhere, heading, crosses
+):
+    rows = {"one": dataclasses.replace(study.rows["one"], paper={"f1": 0.5})}
+    study = dataclasses.replace(study, rows=rows, elsewhere=elsewhere)
+    monkeypatch.setattr(papers.table, "studies", lambda: {"drawn": study})
+    monkeypatch.setattr(papers.table, "read_lines", lambda path: {"drawn": []})
+    records = papers.records.Records(tmp_path / "records")
+    found = papers.predictions.Predictions.of([drawn(0)], ("",))
+    records.write(result_of([drawn(0)], part="seed0"), found)
+    figures = []
+    monkeypatch.setattr(papers.table.plt, "close", figures.append)
+    papers.table.write_tables(records, tmp_path / "papers")
+    table = (tmp_path / "papers.md").read_text(encoding="utf-8")
+    assert "(papers.png)" in table
+    assert f"| {heading} |" in table
+    assert table.rstrip().splitlines()[-1].endswith("| F1 0.5 |")
+    drawn_lines = figures[0].axes[0].get_lines()
+    at_paper = [line for line in drawn_lines if list(line.get_xdata()) == [0.5]]
+    assert [line.get_marker() for line in at_paper] == ["x"] * crosses
 
 
 def write_beside_weights(own: Path, pair: Evaluated, result: dict) -> None:
