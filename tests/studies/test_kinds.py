@@ -9,7 +9,14 @@ from PIL import Image
 from scipy import stats
 from study_fields import found, rows, study
 
-from transfer_kit.studies.kinds import base_choice, heat_map, learning_curve, rank_order, scatter
+from transfer_kit.studies.kinds import (
+    base_choice,
+    heat_map,
+    learning_curve,
+    rank_order,
+    scatter,
+    steps,
+)
 from transfer_kit.studies.kinds.steps import Reached, reached
 from transfer_kit.studies.outcome import sentence_of, write_outcome
 from transfer_kit.studies.power_law import PowerLaw
@@ -69,6 +76,19 @@ def test_the_step_is_told_at_which_one_curve_reaches_the_other_s_end():
     )
     told = reached(curves, ("start", "seed"), {"start": "tuned"}, {"start": "scratch"})
     assert sorted(told, key=lambda each: each.f1) == [Reached(5, 15, 0.7), Reached(None, 15, 0.95)]
+
+
+def test_the_sentence_names_who_reached_whose_end():
+    asked = study(
+        vary={"start": {"tuned": {}, "scratch": {}}, "seed": [0]},
+        summary={"kind": "steps", "x": "start", "by": "start"},
+        finding=[{"say": "tuned", "of": {"start": "tuned"}, "against": {"start": "scratch"}}],
+    )
+    curves = [*curve("scratch", "0", [0.0, 0.6, 0.7]), *curve("tuned", "0", [0.5, 0.7, 0.6])]
+    assert steps.sentence(found(asked, rows(start=["tuned"], f1=0.6), pd.DataFrame(curves))) == (
+        "the last validation F1 of 'scratch' (mean 0.700 after 10 steps) was reached by 'tuned' in "
+        "1 of 1 pairs, after 50% of those steps in the median (50% to 50%; within a third of them in 0)"
+    )
 
 
 def test_what_is_kept_of_a_base_is_a_share_of_its_f1_before():

@@ -12,6 +12,7 @@ import pandas as pd
 from transfer_kit.studies import panels
 from transfer_kit.studies.comparison import over_seeds
 from transfer_kit.studies.found import Found, parts_of
+from transfer_kit.studies.study import values_of
 from transfer_kit.studies.trials import lies_in
 
 if TYPE_CHECKING:
@@ -100,13 +101,19 @@ def sentence(found: Found) -> str:
         return ""
     shares = sorted(r.steps / r.of_steps for r in told if r.steps is not None)
     said = (
-        f"the last validation F1 of the one (mean {statistics.mean(r.f1 for r in told):.3f} after "
-        f"{told[0].of_steps} steps) was reached by the other in {len(shares)} of {len(told)} pairs"
+        f"the last validation F1 of '{_named(claim.against)}' (mean "
+        f"{statistics.mean(r.f1 for r in told):.3f} after {told[0].of_steps} steps) was reached by "
+        f"'{_named(claim.of)}' in {len(shares)} of {len(told)} pairs"
     )
     if not shares:
         return said
     third = sum(share <= 1 / 3 for share in shares)
     return (
-        f"{said}, after {statistics.median(shares):.0%} of its steps in the median "
+        f"{said}, after {statistics.median(shares):.0%} of those steps in the median "
         f"({shares[0]:.0%} to {shares[-1]:.0%}; within a third of them in {third})"
     )
+
+
+def _named(place: Mapping[str, object]) -> str:
+    """A place as the sentence calls it: its values."""
+    return ", ".join(" or ".join(values_of(wanted)) for wanted in place.values()) or "all"
