@@ -296,7 +296,7 @@ def test_a_full_disk_that_another_library_tells_is_one_sentence(lab, monkeypatch
     def fails(*arguments, **options):
         raise SafetensorError("Error while serializing: I/O error: No space left on device")
 
-    monkeypatch.setattr("transfer_kit.detector.save", fails)
+    monkeypatch.setattr("transfer_kit.weights_file.save", fails)
     before = listing(lab)
     said = transfer_kit("models", "add", BASE, "--name", "mine", code=2).error
     assert said.startswith("No space is left on a disk that is written to (the run folder,")
