@@ -87,7 +87,8 @@ def test_the_sentence_names_who_reached_whose_end():
     curves = [*curve("scratch", "0", [0.0, 0.6, 0.7]), *curve("tuned", "0", [0.5, 0.7, 0.6])]
     assert steps.sentence(found(asked, rows(start=["tuned"], f1=0.6), pd.DataFrame(curves))) == (
         "the last validation F1 of 'scratch' (mean 0.700 after 10 steps) was reached by 'tuned' in "
-        "1 of 1 pairs, after 50% of those steps in the median (50% to 50%; within a third of them in 0)"
+        "1 of 1 pairs, after 50% of those steps in the median (50% to 50%; within a third of them "
+        "in 0)"
     )
 
 

@@ -53,8 +53,8 @@ def ends(means: Any) -> tuple[Any, Any]:
 
 
 def keep_legend(axes: Axes, title: str | None = None) -> None:
-    """A legend where something has a label."""
-    if axes.get_legend_handles_labels()[0]:
+    """A legend where there are things to tell apart."""
+    if len(axes.get_legend_handles_labels()[0]) > 1:
         axes.legend(title=title, fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
 
 
