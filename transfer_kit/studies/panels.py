@@ -53,9 +53,13 @@ def ends(means: Any) -> tuple[Any, Any]:
 
 
 def keep_legend(axes: Axes, title: str | None = None) -> None:
-    """A legend where there are things to tell apart."""
-    if len(axes.get_legend_handles_labels()[0]) > 1:
-        axes.legend(title=title, fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
+    """A legend beside the panels, where it hides nothing, if there are things to tell apart."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > 1:
+        axes.figure.legend(
+            handles, labels, title=title, fontsize=8, title_fontsize=9, frameon=False,
+            loc="outside right upper",
+        )  # fmt: skip
 
 
 def save(figure: Figure, path: str | PathLike[str]) -> None:

@@ -39,6 +39,7 @@ def draw(found: Found) -> Figure:
         axes.set_ylim(len(order) - 0.5, -0.5)
         axes.grid(axis="x", color="0.92")
         axes.set_xlabel(summary.label or "F1 on test images")
+    all_axes[0].set_ylabel(summary.x)
     panels.keep_legend(all_axes[0], summary.by)
     return figure
 
