@@ -60,8 +60,9 @@ def test_nothing_to_compare_is_said():
         compare(frame(), AXES, {"start": "tuned"}, {"start": "other"})
 
 
-def test_each_makes_a_comparison_of_every_other_value():
-    claim = Claim(say="against bone", of={"start": "tuned"}, against={"target": "bone"},
+@pytest.mark.parametrize("bone", ["bone", ["bone"]])
+def test_each_makes_a_comparison_of_every_other_value(bone):
+    claim = Claim(say="against bone", of={"start": "tuned"}, against={"target": bone},
                   each="target")  # fmt: skip
     ((say, compared),) = claims(frame(), AXES, [claim])
     assert say == "eye against bone"

@@ -11,7 +11,7 @@ import pandas as pd
 from transfer_kit.errors import UserError
 from transfer_kit.evaluation import SeedMean, mean_over_seeds
 from transfer_kit.studies.rows import chosen
-from transfer_kit.studies.study import BESIDE_AXES, Claim, Place
+from transfer_kit.studies.study import BESIDE_AXES, Claim, Place, values_of
 from transfer_kit.wording import counted
 
 SEED = "seed"
@@ -121,8 +121,8 @@ def claims(
 def _places(frame: pd.DataFrame, claim: Claim) -> list[tuple[str, Place]]:
     if claim.each is None:
         return [(claim.say, claim.of)]
-    against = str(claim.against.get(claim.each))
-    values = [value for value in frame[claim.each].unique() if value != against]
+    against = values_of(claim.against.get(claim.each))
+    values = [value for value in frame[claim.each].unique() if value not in against]
     return [(f"{value} {claim.say}", {**claim.of, claim.each: value}) for value in values]
 
 
