@@ -5,6 +5,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from transfer_kit.data.formats.instances import read_labels
 from transfer_kit.data.images import read_image
@@ -48,6 +49,15 @@ def test_a_label_image_is_refused_too(tmp_path):
     promise(path, "jpeg2000", 60000)
     with pytest.raises(UserError, match=r"a\.tif is damaged .*promises a vast number"):
         read_labels(path)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000"])
+def test_an_image_in_one_strip_may_be_larger_than_pillow_allows(tmp_path, monkeypatch, compression):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, photometric="rgb", rowsperstrip=40, compression=compression)
+    expected = read_image(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    np.testing.assert_array_equal(read_image(path), expected)
 
 
 def test_tiles_of_more_bits_are_read_as_before(tmp_path):
