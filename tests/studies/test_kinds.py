@@ -94,28 +94,32 @@ def test_the_sentence_names_who_reached_whose_end():
 
 def test_what_is_kept_of_a_base_is_a_share_of_its_f1_before():
     asked = study(
-        vary={"way": {"frozen": {}, "free": {}}, "seed": [0, 1]},
+        vary={"way": {"frozen": {}, "free": {}}, "target": ["eye", "bone"], "seed": [0, 1]},
         columns=["recalibrated", "trained"],
         forgetting=True,
-        summary={"kind": "scatter", "x": "way"},
+        summary={"kind": "scatter", "x": "way", "panels": "target"},
     )
     parts = []
-    for way, seed, after, target in (
-        ("frozen", "0", 0.79, 0.75), ("frozen", "1", 0.77, 0.73),
-        ("free", "0", 0.60, 0.80), ("free", "1", 0.64, 0.82),
+    for (way, seed, after, gained), target in itertools.product(
+        (
+            ("frozen", "0", 0.79, 0.75), ("frozen", "1", 0.77, 0.73),
+            ("free", "0", 0.60, 0.80), ("free", "1", 0.64, 0.82),
+        ),
+        ("eye", "bone"),
     ):  # fmt: skip
         for column, tested_on, f1 in (
             ("base", HELD_OUT, 0.8), ("trained", HELD_OUT, after),
-            ("recalibrated", "target", 0.7), ("trained", "target", target),
+            ("recalibrated", "target", 0.7), ("trained", "target", gained),
         ):  # fmt: skip
-            parts.append(rows(way=[way], seed=seed, column=column, tested_on=tested_on, f1=f1))
+            axes = {"way": [way], "target": target, "seed": seed}
+            parts.append(rows(**axes, column=column, tested_on=tested_on, f1=f1))
     all_found = found(asked, pd.concat(parts, ignore_index=True))
     kept = scatter.kept_by(scatter.paired(all_found), "way")
     assert kept["frozen"].share.mean == pytest.approx((0.79 + 0.77) / 2 / 0.8)
     assert kept["frozen"].gain.mean == pytest.approx(0.04)
     assert (kept["frozen"].is_enough, kept["free"].is_enough) == (True, False)
     assert "1 of 2 ways keep at least 95% of the base's F1" in scatter.sentence(all_found)
-    assert scatter.draw(all_found).axes
+    assert [axes.get_title() for axes in scatter.draw(all_found).axes] == ["eye", "bone"]
 
 
 def bases_found():

@@ -40,16 +40,20 @@ class Kept:
 
 
 def paired(found: Found) -> pd.DataFrame:
-    """One row a trial: its axes, and F1 `before` and `after`, `base` and `target`."""
+    """One row a trial: its axes, and F1 before and after of the base's own cases and the target.
+
+    The columns are `own_before`, `own_after`, `target_before` and `target_after`: an axis is often
+    called `target`.
+    """
     axes = list(found.axes)
     frame = found.frame
     columns = set(frame["column"])
     base = "recalibrated" if "recalibrated" in columns else "base"
     wanted = {
-        "before": {"column": "base", "tested_on": HELD_OUT},
-        "after": {"column": "trained", "tested_on": HELD_OUT},
-        "base": {"column": base, "tested_on": TARGET},
-        "target": {"column": "trained", "tested_on": TARGET},
+        "own_before": {"column": "base", "tested_on": HELD_OUT},
+        "own_after": {"column": "trained", "tested_on": HELD_OUT},
+        "target_before": {"column": base, "tested_on": TARGET},
+        "target_after": {"column": "trained", "tested_on": TARGET},
     }
     series = {
         name: chosen(frame, place).set_index(axes)["f1"].rename(name)
@@ -62,7 +66,8 @@ def kept_by(rows: pd.DataFrame, axis: str) -> dict[str, Kept]:
     """What each value of an axis keeps and gains; targets are averaged within a seed."""
     told = {}
     for name, some in rows.groupby(axis, sort=False):
-        share, gain = some["after"] / some["before"], some["target"] - some["base"]
+        share = some["own_after"] / some["own_before"]
+        gain = some["target_after"] - some["target_before"]
         by_seed = pd.DataFrame({"share": share, "gain": gain})
         if SEED in some:
             by_seed = by_seed.groupby(some[SEED]).mean()
@@ -78,15 +83,15 @@ def draw(found: Found) -> Figure:
     parts = parts_of(paired(found), summary.panels)
     figure, all_axes = panels.panels([title for title, _ in parts])
     for axes, (_, rows) in zip(all_axes, parts, strict=True):
-        before = rows["before"].mean()
+        before = rows["own_before"].mean()
         axes.axvline(before, color="0.5", linewidth=0.8)
         axes.axvline(ENOUGH * before, color="0.5", linewidth=0.8, linestyle=":")
-        axes.axhline(rows["base"].mean(), color="0.5", linewidth=0.8)
+        axes.axhline(rows["target_before"].mean(), color="0.5", linewidth=0.8)
         for number, name in enumerate(found.study.axes[summary.x]):
             some = rows[rows[summary.x] == name]
             axes.scatter(
-                some["after"], some["target"], color=panels.colour(number), s=28, alpha=0.9,
-                marker=panels.marker(number // len(LINE_COLOURS)), label=name,
+                some["own_after"], some["target_after"], label=name, s=28, alpha=0.9,
+                color=panels.colour(number), marker=panels.marker(number // len(LINE_COLOURS)),
             )  # fmt: skip
         axes.set_xlabel("F1 on the base's own cases (dotted: 95 % of before)")
     all_axes[0].set_ylabel("F1 on the target (line: the base)")
