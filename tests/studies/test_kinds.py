@@ -206,6 +206,29 @@ def test_a_study_leaves_a_page_all_rows_and_a_figure(tmp_path):
     assert np.asarray(Image.open(written.figure)).std() > 10
 
 
+def test_the_sentence_counts_the_images_that_its_comparisons_look_at():
+    elsewhere = {"tested_on": ["eye", "bone"]}
+    asked = study(
+        vary={"start": {"tuned": {}, "scratch": {}}, "seed": [0]},
+        finding=[{"say": "tuned", "of": {"start": "tuned", **elsewhere},
+                  "against": {"start": "scratch", **elsewhere}}],
+    )  # fmt: skip
+    frame = pd.concat(
+        rows(
+            start=["tuned", "scratch"],
+            seed="0",
+            f1=0.5,
+            tested_on=name,
+            n_images=n,
+            n_nuclei=10 * n,
+        )
+        for name, n in (("target", 3), ("eye", 4), ("bone", 5))
+    )
+    assert "9 test images with 90 nuclei" in sentence_of(found(asked, frame))
+    without = asked.model_copy(update={"finding": ()})
+    assert "12 test images with 120 nuclei" in sentence_of(found(without, frame))
+
+
 @pytest.mark.parametrize("make", [matrix_found, bases_found])
 @pytest.mark.parametrize("kind", ["compare", "line", "own"])
 def test_figures_are_drawn_of_what_there_is(make, kind, tmp_path):

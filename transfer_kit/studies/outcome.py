@@ -14,6 +14,7 @@ from transfer_kit.studies.comparison import SEED
 from transfer_kit.studies.found import Found
 from transfer_kit.studies.kinds import KIND_OF
 from transfer_kit.studies.rows import TARGET
+from transfer_kit.studies.study import values_of
 from transfer_kit.studies.tables import markdown, table_of
 from transfer_kit.wording import counted
 
@@ -76,7 +77,7 @@ def _page(found: Found, written: Written, name: str) -> str:
 def _extent(found: Found) -> str:
     """How many trials, seeds and test images the sentence is of."""
     frame = found.frame
-    tested = frame[frame["tested_on"] == TARGET]
+    tested = frame[frame["tested_on"].isin(_asked_about(found))]
     one_of_each = tested.drop_duplicates(["n_images", "n_nuclei"])
     images, nuclei = int(one_of_each["n_images"].sum()), int(one_of_each["n_nuclei"].sum())
     seeds = frame[SEED].nunique() if SEED in frame else 1
@@ -86,6 +87,14 @@ def _extent(found: Found) -> str:
         f"{done}, {counted(seeds, 'seed')}; {counted(images, 'test image')} with "
         f"{counted(nuclei, 'nucleus')}, matched within {radius} µm"
     )
+
+
+def _asked_about(found: Found) -> set[str]:
+    """The sets of test images that the comparisons look at; without comparisons, all."""
+    places = [place for claim in found.study.finding for place in (claim.of, claim.against)]
+    if not places:
+        return set(found.frame["tested_on"])
+    return {name for place in places for name in values_of(place.get("tested_on", TARGET))}
 
 
 def _wrapped(text: str) -> str:
